@@ -1,0 +1,247 @@
+"""What can be set from outside, read once at the start from the environment and `.env`.
+
+A wrong value stops the start with one line a mistake: the variable, what it got, what it wants. A secret's
+value is never repeated. `Settings` is handed down by the entry point; nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["CreditsOwner", "Environment", "Settings", "SettingsError", "load"]
+
+EMBEDDED_ISSUER = "http://localhost/auth/v1"
+
+
+class SettingsError(Exception):
+    """The start is refused; `lines` holds one sentence a mistake."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class CreditsOwner(StrEnum):
+    """Who charges for a run: this backend, the caller (usage is only recorded), or nobody."""
+
+    BACKEND = "backend"
+    CALLER = "caller"
+    OFF = "off"
+
+
+def _split(value: object) -> object:
+    """`a, b` → `["a", "b"]`: lists are written with commas, as in every hosting console."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _none_if_blank(value: object) -> object:
+    """A variable that is set to nothing counts as not set: consoles cannot always remove one."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_none_if_blank)]
+Url = Annotated[str | None, BeforeValidator(_none_if_blank)]
+
+
+def _variable(default: Any, wants: str, *names: str, **limits: Any) -> Any:  # Any: pydantic's own signature
+    return Field(default, description=wants, validation_alias=AliasChoices(*names), **limits)
+
+
+class Settings(BaseSettings):
+    """Each field's description is what the variable wants, as told to whoever set it wrong."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False
+    )
+
+    port: int = _variable(8000, "a port number, 0 to 65535 (0 picks a free one)", "PORT", ge=0, le=65535)
+    host: str = _variable("", "an address to listen on; empty for all, IPv4 and IPv6", "HOST")
+    environment: Environment = _variable(
+        Environment.DEVELOPMENT, "development or production", "ENVIRONMENT", "RAILWAY_ENVIRONMENT", "NODE_ENV"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _variable(
+        "info", "debug, info, warning or error", "LOG_LEVEL"
+    )
+
+    database_url: Url = _variable(
+        None, "a postgresql:// connection string", "DATABASE_URL", "SUPABASE_DB_URL"
+    )
+    database_pool: int = _variable(10, "a number of connections, 2 to 100", "DATABASE_POOL", ge=2, le=100)
+    data_dir: Path = _variable(Path(".switchyard"), "a folder this process may write to", "DATA_DIR")
+    allow_embedded: bool = _variable(
+        False, "1 to run production on the embedded database, whose disk may be thrown away", "ALLOW_EMBEDDED"
+    )
+
+    supabase_url: Url = _variable(
+        None, "the project's address, https://<ref>.supabase.co", "SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"
+    )
+    supabase_jwt_secret: Secret = _variable(
+        None,
+        "the project's legacy HS256 secret, at least 32 characters",
+        "SUPABASE_JWT_SECRET",
+        "JWT_SECRET_KEY",
+    )
+    jwt_issuer: Url = _variable(None, "the `iss` of accepted tokens", "JWT_ISSUER")
+    allow_anonymous: bool = _variable(False, "1 to accept Supabase anonymous users", "ALLOW_ANONYMOUS")
+    allow_oauth_clients: bool = _variable(
+        False, "1 to accept tokens issued to third-party OAuth clients", "ALLOW_OAUTH_CLIENTS"
+    )
+    railway_backend_secret: Secret = _variable(
+        None, "a shared secret of at least 32 characters", "RAILWAY_BACKEND_SECRET"
+    )
+
+    allowed_origins: Names = _variable((), "origins with commas, https://app.example", "ALLOWED_ORIGINS", "CORS_ORIGINS")
+    requests_per_minute: int = _variable(
+        600, "HTTP requests one caller may make a minute, 1 to 100000", "REQUESTS_PER_MINUTE", ge=1, le=100_000
+    )
+    credits_owner: CreditsOwner = _variable(CreditsOwner.BACKEND, "backend, caller or off", "CREDITS_OWNER")
+    metrics_token: Secret = _variable(None, "a token of at least 16 characters", "METRICS_TOKEN")
+
+    worker_slots: int = _variable(32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000)
+    process_workers: int = _variable(2, "processes for heavy computation, 1 to 64", "PROCESS_WORKERS", ge=1, le=64)
+    process_memory_mb: int = _variable(
+        1024, "memory one such process may take in MB, 256 to 65536", "PROCESS_MEMORY_MB", ge=256, le=65_536
+    )
+    drain_seconds: int = _variable(25, "seconds between SIGTERM and the end, 1 to 600", "DRAIN_SECONDS", ge=1, le=600)
+    run_retention_days: int = _variable(
+        30, "days an ended run is kept, 1 to 3650", "RUN_RETENTION_DAYS", ge=1, le=3650
+    )
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _name_the_environment(cls, value: object) -> object:
+        """Preview and staging environments get production's strictness: they hold real secrets too."""
+        if not isinstance(value, str):
+            return value
+        name = value.strip().lower()
+        return {"": "development", "test": "development", "staging": "production"}.get(name, name)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"postgresql", "postgres"}:
+            raise ValueError
+        return value
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError
+        return value.rstrip("/")
+
+    @field_validator("supabase_jwt_secret", "railway_backend_secret")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        return _at_least(value, 32)
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        return _at_least(value, 16)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if mistakes := list(_missing(self)):
+            raise SettingsError(mistakes)
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def issuer(self) -> str:
+        """What `iss` must be."""
+        if self.jwt_issuer is not None:
+            return self.jwt_issuer
+        return f"{self.supabase_url}/auth/v1" if self.supabase_url is not None else EMBEDDED_ISSUER
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where the project publishes its public keys; None without a project."""
+        return None if self.supabase_url is None else f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: with every mistake at once.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
+
+
+def _at_least(value: SecretStr | None, length: int) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value()) < length:
+        raise ValueError
+    return value
+
+
+def _missing(settings: Settings) -> list[str]:
+    needed: list[str] = []
+    if settings.supabase_url is not None and settings.database_url is None:
+        needed.append("DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL")
+    if not settings.is_production:
+        return needed
+    if settings.database_url is None and not settings.allow_embedded:
+        needed.append("DATABASE_URL: not set, wants a postgresql:// connection string (or ALLOW_EMBEDDED=1)")
+    if settings.supabase_url is None and settings.supabase_jwt_secret is None:
+        needed.append("SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)")
+    if settings.railway_backend_secret is None:
+        needed.append("RAILWAY_BACKEND_SECRET: not set, wants a shared secret of at least 32 characters")
+    if settings.metrics_token is None:
+        needed.append("METRICS_TOKEN: not set, wants a token of at least 16 characters")
+    return needed
+
+
+def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
+    """`PORT: got 'many', wants a port number, …`; secrets are not repeated."""
+    variable = str(error["loc"][0]).upper()
+    field = next(
+        (
+            each
+            for name, each in Settings.model_fields.items()
+            if name.upper() == variable or variable in _names(each.validation_alias)
+        ),
+        None,
+    )
+    wants = field.description if field is not None else error["msg"]
+    is_secret = field is not None and "SecretStr" in str(field.annotation)
+    got = "a value too short" if is_secret else f"{str(error['input'])[:80]!r}"
+    return f"{variable}: got {got}, wants {wants}"
+
+
+def _names(alias: object) -> list[str]:
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
