@@ -17,7 +17,13 @@ def new_run_id() -> UUID:
     Source: RFC 9562, section 5.7.
     """
     unix_ms = time.time_ns() // 1_000_000
-    value = (unix_ms & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    value = (
+        (unix_ms & (2**48 - 1)) << 80
+        | 0x7 << 76
+        | secrets.randbits(12) << 64
+        | 0b10 << 62
+        | secrets.randbits(62)
+    )
     return UUID(int=value)
 
 

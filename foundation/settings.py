@@ -110,19 +110,31 @@ class Settings(BaseSettings):
         None, "a shared secret of at least 32 characters", "RAILWAY_BACKEND_SECRET"
     )
 
-    allowed_origins: Names = _variable((), "origins with commas, https://app.example", "ALLOWED_ORIGINS", "CORS_ORIGINS")
+    allowed_origins: Names = _variable(
+        (), "origins with commas, https://app.example", "ALLOWED_ORIGINS", "CORS_ORIGINS"
+    )
     requests_per_minute: int = _variable(
-        600, "HTTP requests one caller may make a minute, 1 to 100000", "REQUESTS_PER_MINUTE", ge=1, le=100_000
+        600,
+        "HTTP requests one caller may make a minute, 1 to 100000",
+        "REQUESTS_PER_MINUTE",
+        ge=1,
+        le=100_000,
     )
     credits_owner: CreditsOwner = _variable(CreditsOwner.BACKEND, "backend, caller or off", "CREDITS_OWNER")
     metrics_token: Secret = _variable(None, "a token of at least 16 characters", "METRICS_TOKEN")
 
-    worker_slots: int = _variable(32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000)
-    process_workers: int = _variable(2, "processes for heavy computation, 1 to 64", "PROCESS_WORKERS", ge=1, le=64)
+    worker_slots: int = _variable(
+        32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000
+    )
+    process_workers: int = _variable(
+        2, "processes for heavy computation, 1 to 64", "PROCESS_WORKERS", ge=1, le=64
+    )
     process_memory_mb: int = _variable(
         1024, "memory one such process may take in MB, 256 to 65536", "PROCESS_MEMORY_MB", ge=256, le=65_536
     )
-    drain_seconds: int = _variable(25, "seconds between SIGTERM and the end, 1 to 600", "DRAIN_SECONDS", ge=1, le=600)
+    drain_seconds: int = _variable(
+        25, "seconds between SIGTERM and the end, 1 to 600", "DRAIN_SECONDS", ge=1, le=600
+    )
     run_retention_days: int = _variable(
         30, "days an ended run is kept, 1 to 3650", "RUN_RETENTION_DAYS", ge=1, le=3650
     )
@@ -179,6 +191,12 @@ class Settings(BaseSettings):
         return self.environment is Environment.PRODUCTION
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must appear in no log line."""
+        named = (self.supabase_jwt_secret, self.railway_backend_secret, self.metrics_token)
+        return tuple(secret.get_secret_value() for secret in named if secret is not None)
+
+    @property
     def issuer(self) -> str:
         """What `iss` must be."""
         if self.jwt_issuer is not None:
@@ -212,13 +230,17 @@ def _at_least(value: SecretStr | None, length: int) -> SecretStr | None:
 def _missing(settings: Settings) -> list[str]:
     needed: list[str] = []
     if settings.supabase_url is not None and settings.database_url is None:
-        needed.append("DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL")
+        needed.append(
+            "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
+        )
     if not settings.is_production:
         return needed
     if settings.database_url is None and not settings.allow_embedded:
         needed.append("DATABASE_URL: not set, wants a postgresql:// connection string (or ALLOW_EMBEDDED=1)")
     if settings.supabase_url is None and settings.supabase_jwt_secret is None:
-        needed.append("SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)")
+        needed.append(
+            "SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)"
+        )
     if settings.railway_backend_secret is None:
         needed.append("RAILWAY_BACKEND_SECRET: not set, wants a shared secret of at least 32 characters")
     if settings.metrics_token is None:
@@ -238,8 +260,12 @@ def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
         None,
     )
     wants = field.description if field is not None else error["msg"]
-    is_secret = field is not None and "SecretStr" in str(field.annotation)
-    got = "a value too short" if is_secret else f"{str(error['input'])[:80]!r}"
+    if field is not None and "SecretStr" in str(field.annotation):
+        got = "a value too short"
+    elif variable in {"DATABASE_URL", "SUPABASE_DB_URL"}:
+        got = "something else"  # it may hold a password
+    else:
+        got = repr(str(error["input"])[:80])
     return f"{variable}: got {got}, wants {wants}"
 
 

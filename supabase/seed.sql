@@ -1,4 +1,5 @@
--- Demo data for development. Safe to run again: what is there stays as it is.
+-- Demo data for development. Safe to run again: what is there stays as it is, but an account that is nearly
+-- used up is filled again.
 
 insert into auth.users (id, email)
 values ('00000000-0000-4000-a000-0000000000d0', 'demo@example.com')
@@ -6,7 +7,9 @@ on conflict do nothing;
 
 insert into public.credit_balances (user_id, credits_remaining, plan_type)
 values ('00000000-0000-4000-a000-0000000000d0', 50, 'free')
-on conflict do nothing;
+on conflict (user_id) do update
+set credits_remaining = 50
+where credit_balances.credits_remaining - credit_balances.held < 5;
 
 insert into public.agents (id, user_id, name, description, system_prompt, kind, is_heavy, is_published)
 values

@@ -33,6 +33,7 @@ create unique index ledger_key_once on switchyard.ledger (user_id, key) where ke
 create unique index ledger_hold_closed_once on switchyard.ledger (user_id, hold_key) where hold_key is not null;
 create index ledger_run_idx on switchyard.ledger (run_id) where run_id is not null;
 create index ledger_user_idx on switchyard.ledger (user_id, id);
+create index ledger_closing_idx on switchyard.ledger (user_id, id) where kind = 'closing';
 
 comment on table switchyard.ledger is 'Every change of every account, in whole credits; only ever appended to.';
 comment on column switchyard.ledger.amount is 'Credits added to the balance; negative for a charge.';
@@ -191,7 +192,16 @@ begin
     return -v_closed.amount;
   end if;
 
-  v_charge := greatest(least(p_charge, v_hold.held, coalesce(v_balance, 0)), 0);
+  -- The account it was promised from is gone, and the promise with it: another one owes it nothing.
+  if exists (
+    select 1 from switchyard.ledger l
+    where l.user_id = p_user_id and l.kind = 'closing' and l.id > v_hold.id
+  ) then
+    v_balance := 0;
+    v_held := 0;
+  end if;
+
+  v_charge := greatest(least(coalesce(p_charge, 0), v_hold.held, coalesce(v_balance, 0)), 0);
   v_held := least(v_hold.held, coalesce(v_held, 0));
   perform switchyard.account_move(p_user_id, -v_charge, -v_held);
   insert into switchyard.ledger (user_id, kind, amount, held, key, hold_key, run_id)
@@ -394,16 +404,18 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_start timestamptz := date_bin(make_interval(secs => p_window_s), v_now, timestamptz 'epoch');
+  -- A call that waited for another one may find that one's window begun already.
+  v_next timestamptz := v_start + make_interval(secs => p_window_s);
   v_left double precision := 1 - extract(epoch from v_now - v_start) / p_window_s;
   v_row switchyard.rate_windows;
 begin
   insert into switchyard.rate_windows as w (user_id, window_s, window_start, used, used_before)
   values (p_user_id, p_window_s, v_start, 1, 0)
   on conflict (user_id, window_s) do update
-  set window_start = v_start,
-      used = case when w.window_start = v_start then w.used + 1 else 1 end,
+  set window_start = case when w.window_start between v_start and v_next then w.window_start else v_start end,
+      used = case when w.window_start between v_start and v_next then w.used + 1 else 1 end,
       used_before = case
-        when w.window_start = v_start then w.used_before
+        when w.window_start between v_start and v_next then w.used_before
         when w.window_start = v_start - make_interval(secs => p_window_s) then w.used
         else 0
       end

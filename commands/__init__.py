@@ -1,0 +1,5 @@
+"""The command line of a backend: serve, migrate, token, demo."""
+
+from commands.cli import main
+
+__all__ = ["main"]

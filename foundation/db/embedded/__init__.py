@@ -1,0 +1,5 @@
+"""A Postgres of our own, for a laptop or a single container: the same SQL, nothing to install."""
+
+from foundation.db.embedded.server import EmbeddedPostgres, embedded_url
+
+__all__ = ["EmbeddedPostgres", "embedded_url"]

@@ -1,0 +1,15 @@
+"""Who is asking: tokens, published keys, the service secret and the proved caller."""
+
+from foundation.identity.authenticate import Authenticator
+from foundation.identity.caller import Caller, CallerKind
+from foundation.identity.development import issue_development_token
+from foundation.identity.errors import KeysUnavailable, MissingCredentials
+
+__all__ = [
+    "Authenticator",
+    "Caller",
+    "CallerKind",
+    "KeysUnavailable",
+    "MissingCredentials",
+    "issue_development_token",
+]

@@ -1,0 +1,142 @@
+"""Who asks: from the credentials of a request to a proved `Caller`.
+
+A user proves itself with a token. An edge function proves itself with the service secret and says for whom it
+speaks; that is the only way a user's id is ever taken from a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from importlib import import_module
+from uuid import UUID
+
+from foundation.clock import Clock
+from foundation.errors import ConflictingCredentials, InvalidRequest, InvalidToken, WrongCaller
+from foundation.identity.caller import Caller, CallerKind
+from foundation.identity.claims import TokenRules, read_claims, read_user_id
+from foundation.identity.credentials import Credentials, read_credentials
+from foundation.identity.development import development_secret, is_self_issued
+from foundation.identity.jwks import Jwks
+from foundation.identity.keys import VerifyKey, shared_key
+from foundation.identity.tokens import TokenHeader, read_header, verify_signature
+from foundation.lifecycle import TaskOwner
+from foundation.outbound import Outbound
+from foundation.settings import Settings
+
+__all__ = ["Authenticator"]
+
+
+class Authenticator:
+    """A service; its start loads what the first caller needs and does not wait for it."""
+
+    def __init__(self, settings: Settings, *, outbound: Outbound, clock: Clock) -> None:
+        """
+        Raises:
+            NotConfigured: the development secret cannot be used.
+        """
+        self._clock = clock
+        self._tasks = TaskOwner("identity")
+        self._rules = TokenRules(
+            issuer=settings.issuer,
+            allow_anonymous=settings.allow_anonymous,
+            allow_oauth_clients=settings.allow_oauth_clients,
+        )
+        self._shared = _shared_key(settings)
+        self._service_secret = settings.railway_backend_secret
+        self._jwks: Jwks | None = None
+        if (url := settings.jwks_url) is not None:
+            self._jwks = Jwks(url, outbound=outbound, clock=clock, tasks=self._tasks)
+
+    async def start(self) -> None:
+        self._tasks.spawn("warm", self._warm())
+
+    async def drain(self) -> None:
+        """Nothing to hand over."""
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """
+        Args:
+            headers: names in any case; `items()` may repeat a name, which is then refused.
+
+        Raises:
+            InvalidToken: nothing valid is offered (`MissingCredentials`: nothing at all).
+            ConflictingCredentials: one is offered twice, or two speak for different users.
+            InvalidRequest: the service names no valid user.
+            KeysUnavailable: the project's keys cannot be fetched.
+        """
+        offered = read_credentials(headers)
+        if offered.secret is None:
+            return await self.verify(offered.bearer or "")
+        self._check_secret(offered.secret)
+        user_id = read_user_id(offered.user_id)
+        if user_id is None:
+            raise InvalidRequest("x-user-id must be the UUID of the user the service speaks for")
+        return await self._as_service(offered, user_id)
+
+    async def authenticate_service(self, headers: Mapping[str, str], *, user_id: UUID) -> Caller:
+        """As `authenticate`, where only the service may call and names the user in the body.
+
+        Raises:
+            WrongCaller: there is no service secret.
+            ConflictingCredentials: `x-user-id` or a token speaks for another user.
+        """
+        offered = read_credentials(headers)
+        if offered.secret is None:
+            raise WrongCaller("only the service may call this; send x-railway-secret")
+        self._check_secret(offered.secret)
+        if offered.user_id is not None and read_user_id(offered.user_id) != user_id:
+            raise ConflictingCredentials("x-user-id and the body name different users")
+        return await self._as_service(offered, user_id)
+
+    async def verify(self, token: str) -> Caller:
+        """The user of an access token that did not come in a header (the first words on a socket).
+
+        Raises:
+            InvalidToken: with a sentence for the developer.
+            KeysUnavailable: the project's keys cannot be fetched.
+        """
+        key = await self._key_for(read_header(token))
+        claims = verify_signature(token, key)
+        return read_claims(claims, self._rules, now_s=int(self._clock.now().timestamp()))
+
+    async def _warm(self) -> None:
+        """Load the cryptography beside the event loop, so that the first caller does not stop it."""
+        await asyncio.to_thread(import_module, "jwt")
+        if self._jwks is not None:
+            await self._jwks.warm()
+
+    async def _as_service(self, offered: Credentials, user_id: UUID) -> Caller:
+        if offered.bearer is not None and (await self.verify(offered.bearer)).user_id != user_id:
+            raise ConflictingCredentials("the token and the service speak for different users")
+        return Caller(user_id, CallerKind.SERVICE, None)
+
+    def _check_secret(self, offered: str) -> None:
+        # Latin-1 gives back the bytes that were sent: servers decode headers that way.
+        sent = offered.encode("latin-1", errors="replace")
+        expected = self._service_secret
+        if expected is None or not hmac.compare_digest(sent, expected.get_secret_value().encode()):
+            raise InvalidToken("x-railway-secret is not this server's RAILWAY_BACKEND_SECRET")
+
+    async def _key_for(self, header: TokenHeader) -> VerifyKey:
+        """The header picks the drawer; the algorithm then comes with the key that lies in it."""
+        if header.algorithm == "HS256":
+            if self._shared is None:
+                raise InvalidToken("tokens signed with a shared secret are not accepted here")
+            return self._shared
+        if self._jwks is None or header.algorithm not in {"ES256", "RS256"}:
+            raise InvalidToken("the token's algorithm is not accepted here")
+        key = None if header.kid is None else await self._jwks.find(header.kid)
+        if key is None:
+            raise InvalidToken("the token is not signed with a key of this project")
+        return key
+
+
+def _shared_key(settings: Settings) -> VerifyKey | None:
+    if settings.supabase_jwt_secret is not None:
+        return shared_key(settings.supabase_jwt_secret.get_secret_value())
+    return shared_key(development_secret(settings)) if is_self_issued(settings) else None

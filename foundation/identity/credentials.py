@@ -1,0 +1,66 @@
+"""Which credentials a request offers, unproved.
+
+Pure. A credential that is sent twice is refused: two readers could each take another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from foundation.errors import ConflictingCredentials, InvalidToken
+from foundation.identity.errors import MissingCredentials
+
+__all__ = ["Credentials", "read_credentials"]
+
+NAMES: Final = ("authorization", "x-railway-secret", "x-user-id", "x-api-key")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """None means the header was not sent. At least one of `bearer` and `secret` is there."""
+
+    bearer: str | None
+    secret: str | None
+    user_id: str | None
+
+
+def read_credentials(headers: Mapping[str, str]) -> Credentials:
+    """
+    Args:
+        headers: names in any case; `items()` may repeat a name, as Starlette's headers do.
+
+    Raises:
+        MissingCredentials: there are none.
+        ConflictingCredentials: one is given twice.
+        InvalidToken: one is of a kind or form that is not taken.
+    """
+    offered = _offered(headers)
+    if "x-api-key" in offered:
+        raise InvalidToken("API keys are not accepted here; send Authorization: Bearer with an access token")
+    if "x-user-id" in offered and "x-railway-secret" not in offered:
+        raise InvalidToken("x-user-id is only taken together with x-railway-secret")
+    if "authorization" not in offered and "x-railway-secret" not in offered:
+        raise MissingCredentials("sign in and send Authorization: Bearer with the access token")
+    bearer = _bearer(offered["authorization"]) if "authorization" in offered else None
+    return Credentials(bearer, offered.get("x-railway-secret"), offered.get("x-user-id"))
+
+
+def _offered(headers: Mapping[str, str]) -> dict[str, str]:
+    offered: dict[str, str] = {}
+    for name, value in headers.items():
+        if (known := name.lower()) not in NAMES:
+            continue
+        if known in offered:
+            raise ConflictingCredentials(f"the header {known} is sent more than once")
+        offered[known] = value
+    return offered
+
+
+def _bearer(value: str) -> str:
+    scheme, _, token = value.strip(" \t").partition(" ")
+    token = token.lstrip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise InvalidToken("the Authorization header must be: Bearer, a space and the access token")
+    return token

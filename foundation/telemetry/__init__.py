@@ -1,0 +1,8 @@
+"""What the process says about itself: log lines, metrics, health, and its own end when it hangs."""
+
+from foundation.telemetry.health import Health, Readiness
+from foundation.telemetry.logs import bind, configure
+from foundation.telemetry.metrics import Metrics
+from foundation.telemetry.watchdog import Watchdog
+
+__all__ = ["Health", "Metrics", "Readiness", "Watchdog", "bind", "configure"]

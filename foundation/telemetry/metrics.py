@@ -1,0 +1,100 @@
+"""What is counted and timed: one object with one attribute a metric, under its name on the wire.
+
+Each `Metrics` has a registry of its own, so that two apps in one process do not share numbers. A label never
+holds a user, a run or a raw path: each of its values is a series kept for ever.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from foundation.errors import Json
+from foundation.telemetry.summary import summarise
+
+__all__ = ["Metrics"]
+
+# Seconds. Each set spans what is usual for what it times, with the promises of the design as bounds.
+QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+QUEUE_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)
+FIRST_CHUNK_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+RUN_S = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+COMPUTE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._make_run_metrics()
+        self._make_money_metrics()
+        self._make_server_metrics()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics and their content type, in the format the `Accept` header asks for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
+
+    def summary(self) -> dict[str, Json]:
+        """The same numbers, summed up for people."""
+        return summarise(self.registry.collect())
+
+    def _make_run_metrics(self) -> None:
+        self.runs_total = self._counter("heavy_agent_runs_total", "Runs that ended.", "kind", "status")
+        self.run_seconds = self._histogram(
+            "heavy_agent_run_seconds", "Submit to end of a run.", RUN_S, "kind"
+        )
+        self.queue_seconds = self._histogram("heavy_agent_queue_seconds", "Submit to first claim.", QUEUE_S)
+        self.first_chunk_seconds = self._histogram(
+            "heavy_agent_first_chunk_seconds", "Submit to the first chunk.", FIRST_CHUNK_S
+        )
+        self.active_runs = self._gauge("heavy_agent_active_runs", "Runs executing in this process.", "kind")
+        self.active_agents_count = self._gauge("active_agents_count", "Agents with a run executing here.")
+        self.events_total = self._counter("heavy_agent_events_total", "Events made durable.")
+        self.flush_seconds = self._histogram(
+            "heavy_agent_flush_seconds", "One group commit of events.", QUICK_S
+        )
+        self.readers = self._gauge("heavy_agent_readers", "Clients reading runs.", "transport")
+        self.resumes_total = self._counter("heavy_agent_resumes_total", "Readers that came back.", "outcome")
+        self.recovered_total = self._counter(
+            "heavy_agent_recovered_total", "Runs taken from a worker that lost them.", "reason"
+        )
+        self.cancel_seconds = self._histogram(
+            "heavy_agent_cancel_seconds", "Cancel asked to run ended.", QUICK_S
+        )
+        self.forecast_seconds = self._histogram(
+            "forecast_seconds", "Computing time of a forecast.", COMPUTE_S, "method"
+        )
+
+    def _make_money_metrics(self) -> None:
+        self.credits_total = self._counter(
+            "heavy_agent_credits_total", "Credits, by what became of them.", "outcome"
+        )
+        self.lost_calls_total = self._counter(
+            "heavy_agent_lost_calls_total", "Calls cut by a crash and paid by the platform."
+        )
+
+    def _make_server_metrics(self) -> None:
+        self.http_requests_total = self._counter(
+            "http_requests_total", "Requests answered.", "route", "method", "status"
+        )
+        self.http_request_seconds = self._histogram(
+            "http_request_seconds", "Time to the first byte of an answer.", REQUEST_S, "route"
+        )
+        self.event_loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
+        )
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(name, says, labels, registry=self.registry)
+
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, labels, registry=self.registry)
+
+    def _histogram(self, name: str, says: str, buckets_s: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, says, labels, buckets=buckets_s, registry=self.registry)

@@ -1,0 +1,1 @@
+"""What happens to a run once it is accepted."""

@@ -1,0 +1,13 @@
+"""The kinds of agent a run can be of."""
+
+from __future__ import annotations
+
+from heavy_agents.agents.forecast import ForecastAgent
+from heavy_agents.runs import Agent
+
+__all__ = ["ForecastAgent", "agents"]
+
+
+def agents() -> dict[str, Agent]:
+    """Every kind this release can execute, by its name."""
+    return {ForecastAgent.kind: ForecastAgent()}

@@ -1,0 +1,44 @@
+"""The forecast agent: a series in the run's input; a forecast with its interval, a test and a chart out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import forecast
+from foundation.errors import FieldError, InvalidBody
+from heavy_agents.agents.forecast_text import Document, describe
+from heavy_agents.runs import Answer, Context, RunRequest
+
+__all__ = ["ForecastAgent"]
+
+# Two fits of at most 45 s each, and the chart.
+TIMEOUT_S = 120.0
+
+
+class ForecastAgent:
+    kind: ClassVar[str] = "forecast"
+
+    def check(self, request: RunRequest) -> None:
+        """Refuse what cannot be forecast before a credit is held.
+
+        Raises:
+            InvalidBody: with the fields of the input that are wrong.
+        """
+        try:
+            forecast.parse(request.input)
+        except forecast.BadInput as error:
+            raise InvalidBody(
+                FieldError(f"input.{each.field}", each.message) for each in error.errors
+            ) from None
+
+    async def run(self, ctx: Context) -> Answer:
+        """One journaled computation; everything after it repeats safely."""
+        await ctx.progress(0.0, "waiting for a process")
+        result = await ctx.compute(
+            "forecast", forecast.JOB, ctx.request.input, timeout_s=TIMEOUT_S, progress=(0.02, 0.95)
+        )
+        document = Document.model_validate(result)
+        await ctx.artifact("forecast.csv", media_type="text/csv", content=document.csv.encode())
+        await ctx.artifact("forecast.svg", media_type="image/svg+xml", content=document.svg.encode())
+        output = document.model_dump(mode="json", by_alias=True, exclude={"csv", "svg"})
+        return Answer(response=describe(document), output=output)

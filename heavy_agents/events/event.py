@@ -1,0 +1,43 @@
+"""One event of a run, numbered and durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foundation.errors import Json
+
+__all__ = ["TERMINAL", "Draft", "Event", "decode"]
+
+TERMINAL = frozenset({"done", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event before it has a number. `size_bytes` is its JSON."""
+
+    type: str
+    data: dict[str, Json]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`seq` counts from 1 without gap; exactly one terminal event, and it is the last."""
+
+    seq: int
+    type: str
+    data: dict[str, Json]
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.type in TERMINAL
+
+    def to_json(self) -> dict[str, Json]:
+        return {"seq": self.seq, "type": self.type, "data": self.data}
+
+
+# Any: rows as the database's JSON gives them; their shape is that of `switchyard_events_read`.
+def decode(rows: Iterable[Mapping[str, Any]]) -> list[Event]:
+    return [Event(row["seq"], row["type"], row["data"]) for row in rows]

@@ -1,0 +1,77 @@
+"""Reading a run from any number to its end: first the log, then live, back to the log when behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from foundation.db import Database
+from heavy_agents.events.event import Event, decode
+from heavy_agents.events.hub import Hub, Subscription
+
+__all__ = ["Follower", "Page"]
+
+PAGE_EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events after a number, oldest first. `latest` is the newest number of the run."""
+
+    events: list[Event]
+    latest: int
+    is_terminal: bool
+
+
+class Follower:
+    def __init__(self, db: Database, hub: Hub) -> None:
+        self._db = db
+        self._hub = hub
+
+    async def read(self, user_id: UUID, run_id: UUID, *, after: int, limit: int = PAGE_EVENTS) -> Page:
+        """One page of the log.
+
+        Raises:
+            RunNotFound: unknown, or somebody else's.
+            BadCursor: no event has the number `after` yet.
+        """
+        found = await self._db.call(
+            "switchyard_events_read", user_id=user_id, run_id=run_id, after=after, limit=limit
+        )
+        return Page(decode(found["events"]), found["latest"], found["is_terminal"])
+
+    async def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncIterator[list[Event]]:
+        """Batches of events numbered after+1, after+2, … without gap or repeat, up to the terminal one.
+
+        Raises:
+            RunNotFound, BadCursor: as `read`, before the first batch.
+        """
+        with self._hub.subscribe(run_id) as subscription:
+            while True:
+                page = await self.read(user_id, run_id, after=after)
+                if page.events:
+                    after = page.events[-1].seq
+                    yield page.events
+                if page.is_terminal and after == page.latest:
+                    return
+                if after < page.latest:
+                    continue
+                async for batch in _live(subscription, after):
+                    after = batch[-1].seq
+                    yield batch
+                    if batch[-1].is_terminal:
+                        return
+
+
+async def _live(subscription: Subscription, after: int) -> AsyncIterator[list[Event]]:
+    """What the hub hands on, until something is missing between it and `after`."""
+    subscription.is_behind = False
+    subscription.cursor = after
+    while True:
+        batch = [event for event in await subscription.take() if event.seq > after]
+        if subscription.is_behind or (batch and batch[0].seq != after + 1):
+            return
+        if batch:
+            after = subscription.cursor = batch[-1].seq
+            yield batch

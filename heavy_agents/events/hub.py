@@ -1,0 +1,102 @@
+"""Handing stored events to whoever follows a run in this process.
+
+Each subscription has a bounded queue. One that falls behind is emptied and marked, and its reader goes back
+to the log. Runs that execute in another process are polled, all of them in one statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from foundation.db import Database
+from foundation.errors import Json
+from foundation.lifecycle import TaskOwner
+from heavy_agents.events.event import Event, decode
+
+__all__ = ["Hub", "Subscription"]
+
+QUEUE_EVENTS = 512
+POLL_S = 0.25
+POLL_PAGE = 200
+
+
+class Subscription:
+    """One reader's place: what has been stored since it looked last."""
+
+    def __init__(self) -> None:
+        self.is_behind = False
+        self.cursor = 0
+        self._queue: list[Event] = []
+        self._arrived = asyncio.Event()
+
+    def offer(self, events: list[Event]) -> None:
+        if len(self._queue) + len(events) > QUEUE_EVENTS:
+            self.is_behind = True
+            self._queue.clear()
+        else:
+            self._queue.extend(events)
+        self._arrived.set()
+
+    async def take(self) -> list[Event]:
+        """Wait for events newer than the last ones; empty when the reader must go back to the log."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        taken, self._queue = self._queue, []
+        return taken
+
+
+class Hub:
+    """Service: subscriptions by run, and the poller for runs executed elsewhere."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._subscriptions: dict[UUID, set[Subscription]] = {}
+        self._here: set[UUID] = set()
+        self._tasks = TaskOwner("hub")
+
+    async def start(self) -> None:
+        self._tasks.every("poll", seconds=POLL_S, work=self._poll)
+
+    async def drain(self) -> None:
+        """Readers end with their connections."""
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    @contextmanager
+    def subscribe(self, run_id: UUID) -> Iterator[Subscription]:
+        subscription = Subscription()
+        self._subscriptions.setdefault(run_id, set()).add(subscription)
+        try:
+            yield subscription
+        finally:
+            followers = self._subscriptions[run_id]
+            followers.discard(subscription)
+            if not followers:
+                del self._subscriptions[run_id]
+
+    def publish(self, run_id: UUID, events: list[Event]) -> None:
+        if events:
+            for subscription in self._subscriptions.get(run_id, ()):
+                subscription.offer(events)
+
+    def executes_here(self, run_id: UUID) -> None:
+        self._here.add(run_id)
+
+    def left(self, run_id: UUID) -> None:
+        self._here.discard(run_id)
+
+    async def _poll(self) -> None:
+        cursors = {
+            run_id: min(subscription.cursor for subscription in followers)
+            for run_id, followers in self._subscriptions.items()
+            if run_id not in self._here
+        }
+        if not cursors:
+            return
+        asked: list[Json] = [{"run_id": str(run_id), "after": after} for run_id, after in cursors.items()]
+        for row in await self._db.call("switchyard_events_tail", cursors=asked, limit=POLL_PAGE):
+            self.publish(UUID(row["run_id"]), decode(row["events"]))

@@ -1,0 +1,127 @@
+"""The pending events of one run: bounded, merged, numbered, and waiting for the flusher.
+
+States of a writer: open, then either closed (the run ended; nothing is lost) or broken (the lease is gone or
+an event could not be stored; whoever emits next is told).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from foundation.errors import DatabaseUnavailable, Json
+from heavy_agents.events.event import TERMINAL, Draft, Event
+from heavy_agents.events.merge import merge
+from heavy_agents.events.tidy import MAX_EVENT_BYTES, EventTooLarge, encode, tidy
+
+__all__ = ["LeaseLost", "Writer", "batch_entry"]
+
+BUFFER_BYTES = 1024 * 1024
+FULL_LIMIT_S = 30.0
+
+
+class LeaseLost(Exception):
+    """The run belongs to somebody else now: write nothing, stop at once."""
+
+
+class Writer:
+    """Owns the numbering of one run while its lease holds."""
+
+    def __init__(self, run_id: UUID, token: UUID, *, last_seq: int, notify: Callable[[], None]) -> None:
+        self.run_id = run_id
+        self.token = token
+        self._last_seq = last_seq
+        self._notify = notify
+        self._pending: list[Draft] = []
+        self._pending_bytes = 0
+        self._inflight: list[Event] = []
+        self._broken: BaseException | None = None
+        self._progress = asyncio.Condition()
+
+    @property
+    def is_dirty(self) -> bool:
+        return bool(self._pending or self._inflight) and self._broken is None
+
+    # Any: see `tidy`.
+    async def emit(self, type_: str, data: dict[str, Any]) -> None:
+        """Append one event; waits while 1 MB is pending.
+
+        Raises:
+            EventTooLarge, TypeError: the event cannot be stored.
+            DatabaseUnavailable: the buffer stayed full for 30 s.
+        """
+        if type_ in TERMINAL:
+            raise ValueError(f"{type_!r} ends a run; only its finish writes it")
+        clean = tidy(data)
+        assert isinstance(clean, dict)  # noqa: S101 - tidy keeps a dict a dict
+        draft = Draft(type_, clean, len(encode(clean)))
+        if draft.size_bytes > MAX_EVENT_BYTES:
+            raise EventTooLarge(type_, draft.size_bytes)
+        await self._room_for(draft)
+        self._check()
+        self._pending.append(draft)
+        self._pending_bytes += draft.size_bytes
+        self._notify()
+
+    async def flushed(self) -> None:
+        """Wait until everything emitted so far is durable."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: not self.is_dirty)
+        self._check()
+
+    async def close(self) -> list[Event]:
+        """Number what is still pending and hand it over, to be stored together with the end of the run."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: not self._inflight or self._broken is not None)
+        self._check()
+        return self._number()
+
+    def take(self) -> list[Event]:
+        """What the flusher should store now: the last batch again if it was not confirmed, else a new one."""
+        if not self._inflight:
+            self._inflight = self._number()
+        return self._inflight
+
+    async def confirm(self) -> list[Event]:
+        """The batch is durable."""
+        async with self._progress:
+            stored, self._inflight = self._inflight, []
+            self._progress.notify_all()
+        return stored
+
+    async def break_off(self, reason: BaseException) -> None:
+        """Nothing more can be stored; everyone waiting is told `reason`."""
+        async with self._progress:
+            self._broken = self._broken or reason
+            self._progress.notify_all()
+
+    def _number(self) -> list[Event]:
+        drafts, self._pending, self._pending_bytes = merge(self._pending), [], 0
+        first = self._last_seq + 1
+        self._last_seq += len(drafts)
+        return [Event(seq, draft.type, draft.data) for seq, draft in enumerate(drafts, first)]
+
+    async def _room_for(self, draft: Draft) -> None:
+        if self._pending_bytes + draft.size_bytes <= BUFFER_BYTES:
+            return
+        try:
+            async with asyncio.timeout(FULL_LIMIT_S), self._progress:
+                await self._progress.wait_for(
+                    lambda: self._broken is not None or self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
+                )
+        except TimeoutError as error:
+            raise DatabaseUnavailable("the run's events could not be stored in time") from error
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+
+def batch_entry(writer: Writer, events: list[Event]) -> dict[str, Json]:
+    return {
+        "run_id": str(writer.run_id),
+        "token": str(writer.token),
+        "events": [event.to_json() for event in events],
+    }

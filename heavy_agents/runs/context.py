@@ -1,0 +1,167 @@
+"""What an agent gets to work with: emit, step, compute, artifact, progress, spend."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import UUID
+
+from foundation.db import Database
+from foundation.errors import Json
+from foundation.workers import Progress
+from heavy_agents.credits import Blame, Usage
+from heavy_agents.events import LeaseLost, Writer, tidy
+from heavy_agents.runs.answer import CreditExhausted
+from heavy_agents.runs.journal import Journal
+from heavy_agents.runs.lease import Lease
+from heavy_agents.runs.meter import Meter
+from heavy_agents.runs.request import RunRequest
+
+__all__ = ["Compute", "Context"]
+
+PROGRESS_EVERY_S = 0.1
+
+
+class Compute(Protocol):
+    """Where heavy computation runs: `foundation.workers.WorkerPool`."""
+
+    async def run(
+        self,
+        target: str,
+        arguments: dict[str, Json],
+        *,
+        timeout_s: float,
+        on_progress: Callable[[Progress], Awaitable[None]] | None = None,
+    ) -> Json: ...
+
+
+class Context:
+    """One claim of one run. Every method may raise LeaseLost, which an agent must let pass."""
+
+    def __init__(
+        self,
+        *,
+        run_id: UUID,
+        attempt: int,
+        request: RunRequest,
+        db: Database,
+        lease: Lease,
+        writer: Writer,
+        journal: Journal,
+        meter: Meter,
+        compute: Compute,
+    ) -> None:
+        self.run_id = run_id
+        self.attempt = attempt
+        self.request = request
+        self._db = db
+        self._lease = lease
+        self._writer = writer
+        self._journal = journal
+        self._meter = meter
+        self._compute = compute
+        self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
+
+    # Any: an event's fields are the agent's own; `tidy` makes them JSON or refuses.
+    async def emit(self, type_: str, **data: Any) -> None:
+        """Append an event to the run's log; inside a step it carries the step's name."""
+        step = self._step_name.get()
+        await self._writer.emit(type_, data if step is None else {**data, "step": step})
+
+    async def chunk(self, content: str) -> None:
+        """Text for the person, as it comes."""
+        if content:
+            await self.emit("chunk", content=content)
+
+    async def progress(self, fraction: float, note: str) -> None:
+        """How far the run is: `fraction` 0 to 1."""
+        await self.emit("progress", fraction=round(min(max(fraction, 0.0), 1.0), 4), note=note)
+
+    async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """Do `work` once and journal its JSON result; after a crash the result is read instead.
+
+        Raises:
+            CreditExhausted: what was used so far already costs more than what is held.
+        """
+        if (recorded := await self._journal.find(name)) is not None:
+            return recorded.result
+        if self._meter.is_exhausted:
+            raise CreditExhausted
+        # A task of its own: the step's name and usage then end with it, also when steps run in parallel.
+        return await asyncio.create_task(self._do(name, work), name=f"step.{name}")
+
+    async def compute(
+        self,
+        step: str,
+        target: str,
+        arguments: dict[str, Json],
+        *,
+        timeout_s: float,
+        progress: tuple[float, float] = (0.0, 1.0),
+    ) -> Json:
+        """Run `target` in a process of its own as one journaled step.
+
+        Its progress is shown as the part `progress` of the run's. Raises what `WorkerPool.run` raises.
+        """
+        low, high = progress
+
+        async def show(told: Progress) -> None:
+            await self.progress(low + (high - low) * told.fraction, told.note)
+
+        async def work() -> Json:
+            began_s = asyncio.get_running_loop().time()
+            self.spend(Usage(compute_jobs=1))
+            result = await self._compute.run(target, arguments, timeout_s=timeout_s, on_progress=show)
+            took_s = asyncio.get_running_loop().time() - began_s
+            self.spend(Usage(compute_ms=round(took_s * 1000)))
+            return result
+
+        return await self.step(step, work)
+
+    async def artifact(self, name: str, *, media_type: str, content: bytes) -> None:
+        """Keep a file with the run, and tell its readers; the same name again replaces it."""
+        encoded = base64.b64encode(content).decode()
+        answer = await self._lease.insist(
+            lambda: self._db.call(
+                "switchyard_blobs_write",
+                run_id=self.run_id,
+                token=self._lease.token,
+                name=name,
+                media_type=media_type,
+                base64=encoded,
+            )
+        )
+        if not answer["written"]:
+            raise LeaseLost
+        url = f"/api/runs/{self.run_id}/artifacts/{quote(name, safe='')}"
+        await self.emit("artifact", name=name, mediaType=media_type, size=len(content), url=url)
+
+    def spend(self, usage: Usage) -> None:
+        """Count what was used, at the moment it was bought."""
+        self._meter.spend(usage)
+
+    def key(self, name: str) -> str:
+        """An idempotency key for something outside: the same at every try of this run."""
+        return f"{self.run_id}:{name}"
+
+    async def _do(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        self._step_name.set(name)
+        used = self._meter.open_step()
+        if (discard_after := self._journal.began_before(name)) is not None:
+            await self.emit("retry", attempt=self.attempt, discardAfter=discard_after)
+        began_ms = self._meter.elapsed_ms
+        result = tidy(await work())
+        await self._writer.flushed()
+        await self._journal.save(
+            name,
+            result,
+            usage=used.usage,
+            run_usage=self._meter.usage,
+            accrued_credits=self._meter.charge(Blame.USER),
+            duration_ms=self._meter.elapsed_ms - began_ms,
+        )
+        return result

@@ -1,0 +1,269 @@
+"""Who executes what in this process: claims runs, keeps their leases alive, reaps what others lost.
+
+Three loops and the executions they own:
+
+    claim      when woken or every 2 s: as many queued runs as there are free slots
+    heartbeat  every second, one statement for all leases; answers what is lost and what is to be cancelled
+    reap       every second or so: expired leases of any process back to the queue, or to an end
+
+A run is executed by whoever holds its lease, and by nobody else. When the heartbeat cannot be sent, each
+execution stops itself one second before its lease could have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from foundation.errors import DatabaseUnavailable, NotConfigured
+from foundation.lifecycle import TaskOwner
+from foundation.telemetry import bind
+from heavy_agents.runs.agent import Agent
+from heavy_agents.runs.ending import Stop
+from heavy_agents.runs.execution import Execution, Floor
+from heavy_agents.runs.input import load_input
+from heavy_agents.runs.lease import LEASE_S, Lease
+from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.timing import (
+    HEARTBEAT_RETRY_S,
+    HEARTBEAT_S,
+    IDLE_CLAIM_S,
+    PURGE_S,
+    QUEUE_DEADLINE_S,
+    REAP_S,
+)
+
+__all__ = ["Engine"]
+
+log = structlog.get_logger(__name__)
+
+REAP_BATCH = 100
+PURGE_BATCH = 500
+
+
+class Engine:
+    """Service: the runs of this process."""
+
+    def __init__(
+        self, floor: Floor, agents: Mapping[str, Agent], *, worker: str, slots: int, retention_days: int
+    ) -> None:
+        self.worker = worker
+        self._floor = floor
+        self._agents = agents
+        self._slots = slots
+        self._retention_days = retention_days
+        self._executions: dict[UUID, Execution] = {}
+        self._reserved = 0
+        self.is_draining = False
+        self._is_starved = False
+        self._woken = asyncio.Event()
+        self._loops = TaskOwner("engine")
+        self._runs = TaskOwner("runs")
+
+    async def start(self) -> None:
+        self._loops.spawn("claim", self._claim_for_ever())
+        self._loops.spawn("heartbeat", self._beat_for_ever())
+        self._loops.every("reap", seconds=REAP_S, work=self._reap)
+        self._loops.every("purge", seconds=PURGE_S, work=self._purge)
+
+    async def drain(self) -> None:
+        """Claim nothing new and give back every run, so that another process goes on at once."""
+        self.is_draining = True
+        for execution in list(self._executions.values()):
+            execution.stop(Stop.SHUTDOWN)
+        while self._executions or self._reserved:
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        self.is_draining = True
+        await self._loops.stop()
+        await self._runs.stop()
+
+    @property
+    def active(self) -> int:
+        return len(self._executions)
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def agent(self, kind: str) -> Agent:
+        """Raises NotConfigured: this release runs no agent of that kind."""
+        try:
+            return self._agents[kind]
+        except KeyError:
+            raise NotConfigured(
+                f"no agent of kind {kind!r} runs here; known: {', '.join(self._agents)}"
+            ) from None
+
+    def reserve(self) -> bool:
+        """Keep a slot for a run about to be submitted; `adopt` uses it up, `unreserve` gives it back."""
+        if self.is_draining or self._free <= 0:
+            return False
+        self._reserved += 1
+        return True
+
+    def unreserve(self) -> None:
+        self._reserved -= 1
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._woken.set()
+
+    # Any: a claim as the database's JSON gives it.
+    def adopt(self, claim: Mapping[str, Any], *, sent_at_s: float) -> None:
+        """Execute a run this process has been given, in a reserved slot.
+
+        `sent_at_s`: monotonic time before the run was asked for.
+        """
+        lease = Lease(UUID(claim["token"]), sent_at_s=sent_at_s, clock=self._floor.clock)
+        self._runs.spawn(claim["run_id"], self._execute(claim, lease))
+
+    def cancel_here(self, run_id: UUID) -> None:
+        """Stop a run at once if it is executed here; elsewhere its heartbeat brings the news."""
+        if (execution := self._executions.get(run_id)) is not None:
+            execution.stop(Stop.CANCEL)
+
+    @property
+    def _free(self) -> int:
+        return self._slots - len(self._executions) - self._reserved
+
+    # Any: as `adopt`.
+    async def _execute(self, claim: Mapping[str, Any], lease: Lease) -> None:
+        with bind(run_id=claim["run_id"]):
+            await self._execute_claim(claim, lease)
+
+    # Any: as `adopt`.
+    async def _execute_claim(self, claim: Mapping[str, Any], lease: Lease) -> None:
+        try:
+            execution = await self._prepare(claim, lease)
+            self._executions[execution.run_id] = execution
+        finally:
+            self.unreserve()
+        if claim["cancel_requested"]:
+            execution.stop(Stop.CANCEL)
+        if self.is_draining:
+            execution.stop(Stop.SHUTDOWN)
+        metrics, kind = self._floor.metrics, claim["kind"]
+        metrics.queue_seconds.observe(claim["waited_ms"] / 1000)
+        try:
+            with (
+                metrics.active_runs.labels(kind=kind).track_inprogress(),
+                metrics.active_agents_count.track_inprogress(),
+            ):
+                status = await execution.run()
+            log.info("run_left", kind=kind, status=status, epoch=claim["epoch"])
+        finally:
+            del self._executions[execution.run_id]
+            if self._is_starved:
+                self.wake()
+
+    # Any: as `adopt`.
+    async def _prepare(self, claim: Mapping[str, Any], lease: Lease) -> Execution:
+        request = RunRequest(
+            messages=tuple(Message(**message) for message in claim["messages"]),
+            input=await load_input(self._floor.db, claim, lease),
+            agent=AgentSnapshot.from_json(claim["agent"]),
+        )
+        return Execution(self._floor, self.agent(claim["kind"]), claim=claim, request=request, lease=lease)
+
+    async def _claim_for_ever(self) -> None:
+        while not self.is_draining:
+            self._woken.clear()
+            try:
+                await self._claim()
+            except DatabaseUnavailable:
+                log.warning("claim_failed")
+            try:
+                await asyncio.wait_for(self._woken.wait(), IDLE_CLAIM_S)
+            except TimeoutError:
+                continue
+
+    async def _claim(self) -> None:
+        free = self._free
+        self._is_starved = free <= 0
+        if self._is_starved:
+            return
+        sent_at_s = self._floor.clock.monotonic()
+        self._reserved += free
+        claims: list[dict[str, Any]] = []  # Any: as `adopt`
+        try:
+            claims = await self._floor.db.call(
+                "switchyard_runs_claim",
+                worker=self.worker,
+                kinds=list(self._agents),
+                limit=free,
+                slots=self._slots,
+                lease_s=LEASE_S,
+            )
+        finally:
+            self._reserved -= free - len(claims)
+        self._is_starved = len(claims) == free
+        for claim in claims:
+            self.adopt(claim, sent_at_s=sent_at_s)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(await self._heartbeat())
+
+    async def _heartbeat(self) -> float:
+        """Renew all leases; answers the seconds until the next beat."""
+        leases = {str(run_id): str(execution.lease.token) for run_id, execution in self._executions.items()}
+        if not leases:
+            return HEARTBEAT_S
+        sent_at_s = self._floor.clock.monotonic()
+        try:
+            async with asyncio.timeout(HEARTBEAT_S):
+                answer = await self._floor.db.call(
+                    "switchyard_runs_heartbeat",
+                    worker=self.worker,
+                    leases=[{"run_id": run_id, "token": token} for run_id, token in leases.items()],
+                    lease_s=LEASE_S,
+                )
+        except (DatabaseUnavailable, TimeoutError):
+            log.warning("heartbeat_failed", runs=len(leases))
+            return HEARTBEAT_RETRY_S
+        self._heard(answer, asked=leases, sent_at_s=sent_at_s)
+        return HEARTBEAT_S
+
+    # Any: the answer as the database's JSON gives it.
+    def _heard(self, answer: Mapping[str, Any], *, asked: Mapping[str, str], sent_at_s: float) -> None:
+        lost, cancel = set(answer["lost"]), set(answer["cancel"])
+        for run_id in asked:
+            execution = self._executions.get(UUID(run_id))
+            if execution is None or str(execution.lease.token) != asked[run_id]:
+                continue
+            if run_id in lost:
+                execution.stop(Stop.LOST)
+            else:
+                execution.lease.renewed(sent_at_s=sent_at_s)
+            if run_id in cancel:
+                execution.stop(Stop.CANCEL)
+
+    async def _reap(self) -> None:
+        # Replicas must not all ask in the same moment.
+        await asyncio.sleep(random.uniform(0, REAP_S / 2))  # noqa: S311 - no secret
+        try:
+            reaped = await self._floor.db.call(
+                "switchyard_runs_reap", limit=REAP_BATCH, queue_deadline_s=QUEUE_DEADLINE_S
+            )
+        except DatabaseUnavailable:
+            return
+        for row in reaped:
+            log.warning("run_reaped", run_id=row["run_id"], outcome=row["outcome"])
+            self._floor.metrics.recovered_total.labels(reason=row["outcome"]).inc()
+        if reaped:
+            self.wake()
+
+    async def _purge(self) -> None:
+        removed = PURGE_BATCH
+        while removed == PURGE_BATCH:
+            answer = await self._floor.db.call(
+                "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
+            )
+            removed = answer["runs"]

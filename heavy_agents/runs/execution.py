@@ -1,0 +1,202 @@
+"""One claim of one run, from the first call of its agent to its end, its release or its loss.
+
+The agent runs in a task of its own beside a stop signal; whichever comes first decides. What is written at
+the end is fenced by the lease's token and safe to repeat, so a lost answer is simply asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from foundation.clock import Clock
+from foundation.db import Database
+from foundation.errors import HeavyError
+from foundation.telemetry import Metrics
+from heavy_agents.credits import Usage
+from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
+from heavy_agents.runs.agent import Agent
+from heavy_agents.runs.answer import Answer
+from heavy_agents.runs.context import Compute, Context
+from heavy_agents.runs.ending import Ending, Stop, failed, stopped, succeeded
+from heavy_agents.runs.journal import Journal
+from heavy_agents.runs.lease import Lease
+from heavy_agents.runs.meter import Meter
+from heavy_agents.runs.request import RunRequest
+from heavy_agents.runs.timing import QUEUE_DEADLINE_S
+
+__all__ = ["Execution", "Floor"]
+
+log = structlog.get_logger(__name__)
+
+AGENT_STOP_S = 2.0
+
+
+class Floor:
+    """What every execution of this process stands on."""
+
+    def __init__(
+        self, *, db: Database, events: EventLog, hub: Hub, compute: Compute, metrics: Metrics, clock: Clock
+    ) -> None:
+        self.db = db
+        self.events = events
+        self.hub = hub
+        self.compute = compute
+        self.metrics = metrics
+        self.clock = clock
+
+
+class Execution:
+    # Any: the claim as the database's JSON gives it.
+    def __init__(
+        self, floor: Floor, agent: Agent, *, claim: Mapping[str, Any], request: RunRequest, lease: Lease
+    ) -> None:
+        self.run_id = UUID(claim["run_id"])
+        self.lease = lease
+        self._floor = floor
+        self._agent = agent
+        self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._meter = Meter(
+            request.agent.price,
+            used=Usage.from_json(claim["usage"]),
+            elapsed_ms=claim["elapsed_ms"],
+            clock=floor.clock,
+        )
+        self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
+        self._context = Context(
+            run_id=self.run_id,
+            attempt=claim["epoch"],
+            request=request,
+            db=floor.db,
+            lease=lease,
+            writer=self._writer,
+            journal=Journal(floor.db, lease, claim),
+            meter=self._meter,
+            compute=floor.compute,
+        )
+
+    def stop(self, reason: Stop) -> None:
+        """Stop the run; the first reason given counts."""
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def run(self) -> str:
+        """Execute; answers the status the run has afterwards, or `lost`."""
+        try:
+            return await self._run()
+        except LeaseLost:
+            log.warning("lease_lost")
+            return "lost"
+        finally:
+            await self._writer.break_off(LeaseLost())
+            self._floor.events.forget(self._writer)
+
+    async def _run(self) -> str:
+        outcome = await self._agent_or_stop()
+        match outcome:
+            case Ending():
+                return await self._finish(outcome)
+            case Stop.CANCEL | Stop.DEADLINE:
+                return await self._finish(stopped(outcome))
+            case Stop.SHUTDOWN:
+                return await self._release()
+            case Stop.LOST:
+                raise LeaseLost
+
+    async def _agent_or_stop(self) -> Ending | Stop:
+        work = asyncio.create_task(self._agent.run(self._context), name=f"agent.{self.run_id}")
+        try:
+            while True:
+                limit_s = min(self.lease.remaining_s, self._deadline_s - self._floor.clock.monotonic())
+                either: set[asyncio.Future[Any]] = {work, self._stop}
+                await asyncio.wait(either, timeout=max(limit_s, 0), return_when=asyncio.FIRST_COMPLETED)
+                if self._stop.done():
+                    return self._stop.result()
+                if work.done():
+                    return self._ending(work)
+                if not self.lease.holds:
+                    return Stop.LOST
+                if self._floor.clock.monotonic() >= self._deadline_s:
+                    return Stop.DEADLINE
+        finally:
+            await self._end(work)
+
+    def _ending(self, work: asyncio.Task[Answer]) -> Ending:
+        if work.cancelled():
+            return failed(asyncio.CancelledError())
+        error = work.exception()
+        if isinstance(error, LeaseLost):
+            raise error
+        if error is not None:
+            log.warning("agent_failed", exc_info=error)
+            return failed(error)
+        return succeeded(work.result())
+
+    async def _end(self, work: asyncio.Task[Answer]) -> None:
+        work.cancel()
+        _, late = await asyncio.wait({work}, timeout=AGENT_STOP_S)
+        if late:
+            log.error("agent_ignores_cancellation", within_s=AGENT_STOP_S)
+
+    async def _finish(self, ending: Ending) -> str:
+        try:
+            return await self._end_with(ending, await self._writer.close())
+        except HeavyError as error:
+            # An event or the answer cannot be stored: the run ends all the same, and says so.
+            log.exception("ending_refused", status=ending.status)
+            return await self._end_with(failed(error), [])
+
+    async def _end_with(self, ending: Ending, events: list[Event]) -> str:
+        answer = await self.lease.insist(
+            lambda: self._floor.db.call(
+                "switchyard_runs_finish",
+                run_id=self.run_id,
+                token=self.lease.token,
+                status=ending.status,
+                code=ending.code,
+                error=ending.error,
+                response=ending.response,
+                output=ending.output,
+                usage=self._meter.usage.to_json(),
+                charge_credits=self._meter.charge(ending.blame),
+                events=[event.to_json() for event in events],
+            )
+        )
+        if not answer["finished"]:
+            raise LeaseLost
+        self._floor.hub.publish(self.run_id, [*events, *decode([answer["event"]])])
+        self._count(answer["run"])
+        return ending.status
+
+    async def _release(self) -> str:
+        events = await self._writer.close()
+        answer = await self.lease.insist(
+            lambda: self._floor.db.call(
+                "switchyard_runs_release",
+                run_id=self.run_id,
+                token=self.lease.token,
+                events=[event.to_json() for event in events],
+                queue_deadline_s=QUEUE_DEADLINE_S,
+            )
+        )
+        self._floor.hub.publish(self.run_id, events if answer["released"] else [])
+        return "queued"
+
+    # Any: a run as the database's JSON gives it.
+    def _count(self, run: Mapping[str, Any]) -> None:
+        metrics = self._floor.metrics
+        metrics.runs_total.labels(kind=run["kind"], status=run["status"]).inc()
+        metrics.run_seconds.labels(kind=run["kind"]).observe((run["ended_ms"] - run["started_ms"]) / 1000)
+        outcome = "settled" if run["credits_used"] else "released"
+        metrics.credits_total.labels(outcome=outcome).inc(run["credits_used"] or run["hold_credits"])
+
+
+def _deadline_s(in_ms: int | None, clock: Clock) -> float:
+    """The deadline on this process's monotonic clock; infinite when there is none."""
+    return math.inf if in_ms is None else clock.monotonic() + in_ms / 1000

@@ -1,0 +1,55 @@
+"""What a run and each of its steps has used, and what that costs so far."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from foundation.clock import Clock
+from heavy_agents.credits import Blame, Price, Usage, charge, cost
+
+__all__ = ["Meter", "StepUsage"]
+
+
+class StepUsage:
+    """What one step has used; parallel steps each have their own."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+
+class Meter:
+    def __init__(self, price: Price, *, used: Usage, elapsed_ms: int, clock: Clock) -> None:
+        self._price = price
+        self._used = used
+        self._clock = clock
+        self._began_s = clock.monotonic() - elapsed_ms / 1000
+        self._step: ContextVar[StepUsage | None] = ContextVar("step_usage", default=None)
+
+    @property
+    def usage(self) -> Usage:
+        return self._used
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the first claim."""
+        return round((self._clock.monotonic() - self._began_s) * 1000)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether what was used costs more than what is held."""
+        return cost(self._price, self._used, elapsed_ms=self.elapsed_ms) > self._price.ceiling
+
+    def open_step(self) -> StepUsage:
+        """Count what this task and its children use from now on towards a step of its own."""
+        step = StepUsage()
+        self._step.set(step)
+        return step
+
+    def spend(self, usage: Usage) -> None:
+        self._used += usage
+        if (step := self._step.get()) is not None:
+            step.usage += usage
+
+    def charge(self, blame: Blame) -> int:
+        """Whole credits due if the run ended now."""
+        return charge(blame, self._price, self._used, elapsed_ms=self.elapsed_ms)

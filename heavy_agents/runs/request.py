@@ -1,0 +1,60 @@
+"""What a run was asked to do, as stored with it: a snapshot no later edit changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from foundation.errors import Json
+from heavy_agents.credits import Price, parse_price
+
+__all__ = ["AgentSnapshot", "Message", "RunRequest"]
+
+DEADLINE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; `role` is user, assistant or system."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSnapshot:
+    """An agent's row as it was at submit. `stored` is the whole of it, for what a kind needs beyond this."""
+
+    id: UUID | None
+    name: str
+    kind: str
+    price: Price
+    config: dict[str, Json]
+    stored: dict[str, Json] = field(repr=False)
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds a run may take from submit on; None when the agent says `"deadline_s": null`."""
+        value = self.config.get("deadline_s", DEADLINE_S)
+        return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    # Any: a row as the database's JSON gives it.
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> AgentSnapshot:
+        """Raises NotConfigured when the row's price is no price."""
+        return cls(
+            id=UUID(row["id"]) if row.get("id") else None,
+            name=row["name"],
+            kind=row["kind"],
+            price=parse_price(row.get("price") or {}),
+            config=row.get("config") or {},
+            stored=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    messages: tuple[Message, ...]
+    input: dict[str, Json]
+    agent: AgentSnapshot

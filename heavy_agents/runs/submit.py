@@ -1,0 +1,145 @@
+"""Accepting a run: everything that can be refused is refused before anything is held or stored."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from foundation.clock import Clock
+from foundation.db import Database
+from foundation.errors import DatabaseUnavailable, Draining, Json
+from foundation.ids import new_run_id, new_token
+from foundation.settings import CreditsOwner
+from heavy_agents.runs.engine import Engine
+from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
+from heavy_agents.runs.lease import LEASE_S
+from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.timing import QUEUE_DEADLINE_S
+
+__all__ = ["Order", "Submission", "Submitter"]
+
+TRIES = 3
+RETRY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks for. `size_bytes` decides where, not what."""
+
+    user_id: UUID
+    agent_id: UUID
+    messages: tuple[Message, ...]
+    input: dict[str, Json]
+    conversation_id: UUID | None = None
+    metadata: dict[str, Json] | None = None
+    idempotency_key: str | None = None
+    size_bytes: int = 0  # of the body; a large one is worked on off the loop
+
+    def body_hash(self) -> str:
+        """SHA-256 of the canonical body: keys sorted, nothing but what makes the run this run."""
+        body = {
+            "agentId": str(self.agent_id),
+            "messages": [[message.role, message.content] for message in self.messages],
+            "input": self.input,
+            "conversationId": str(self.conversation_id) if self.conversation_id else None,
+            "metadata": self.metadata or {},
+        }
+        return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+# Any: a run as the database's JSON gives it (`switchyard.run_json`).
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """`joined`: an earlier request with the same key had made this run."""
+
+    run: dict[str, Any]
+    joined: bool
+
+
+class Submitter:
+    def __init__(self, db: Database, engine: Engine, *, clock: Clock, credits_owner: CreditsOwner) -> None:
+        self._db = db
+        self._engine = engine
+        self._clock = clock
+        self._credits_owner = credits_owner
+
+    async def submit(self, order: Order) -> Submission:
+        """Accept a run, or join the one its idempotency key has made.
+
+        Raises:
+            AgentNotFound, InvalidBody, NotConfigured, InsufficientCredits, RateLimited, KeyConflict,
+            Draining, DatabaseUnavailable: nothing was held and nothing stored (after the last one: unless
+            the answer was lost thrice, and then the run is executed and a retry with its key joins it).
+        """
+        if self._engine.is_draining:
+            raise Draining("this server is restarting; send the request again")
+        row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
+        agent = AgentSnapshot.from_json(row)
+        if order.size_bytes > MAX_ROW_BYTES:
+            arguments = await asyncio.to_thread(self._checked, order, agent)
+        else:
+            arguments = self._checked(order, agent)
+        return await self._store(arguments)
+
+    def _checked(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
+        self._engine.agent(agent.kind).check(RunRequest(order.messages, order.input, agent))
+        return self._arguments(order, agent)
+
+    async def _store(self, arguments: dict[str, Json]) -> Submission:
+        has_slot = self._engine.reserve()
+        adopted = False
+        try:
+            sent_at_s = self._clock.monotonic()
+            answer = await self._call({**arguments, "worker": self._engine.worker if has_slot else None})
+            if has_slot and answer["claim"] is not None:
+                self._engine.adopt(answer["claim"], sent_at_s=sent_at_s)
+                adopted = True
+            elif answer["run"]["status"] == "queued":
+                self._engine.wake()
+        finally:
+            if has_slot and not adopted:
+                self._engine.unreserve()
+        return Submission(answer["run"], answer["joined"])
+
+    # Any: the answer of `switchyard_runs_submit`.
+    async def _call(self, arguments: Mapping[str, Json]) -> dict[str, Any]:
+        """Safe to repeat: the run's id is ours, and a run that is there already is only answered."""
+        for tried in range(1, TRIES + 1):
+            try:
+                answer: dict[str, Any] = await self._db.call("switchyard_runs_submit", **arguments)
+            except DatabaseUnavailable:
+                if tried == TRIES:
+                    raise
+                await asyncio.sleep(RETRY_S * tried)
+            else:
+                return answer
+        raise AssertionError("unreachable")
+
+    def _arguments(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
+        is_charged = self._credits_owner is CreditsOwner.BACKEND
+        packed = pack_input(order.input)
+        return {
+            "run_id": str(new_run_id()),
+            "user_id": str(order.user_id),
+            "agent_id": str(order.agent_id),
+            "agent": agent.stored,
+            "messages": [{"role": message.role, "content": message.content} for message in order.messages],
+            "input": order.input if packed is None else None,
+            "input_base64": packed,
+            "conversation_id": str(order.conversation_id) if order.conversation_id else None,
+            "metadata": order.metadata or {},
+            "key": order.idempotency_key,
+            "body_hash": order.body_hash(),
+            "credits_owner": self._credits_owner.value,
+            "hold_credits": agent.price.ceiling if is_charged else 0,
+            "deadline_s": agent.deadline_s,
+            "queue_deadline_s": QUEUE_DEADLINE_S,
+            "token": str(new_token()),
+            "lease_s": LEASE_S,
+        }

@@ -1,0 +1,154 @@
+"""A real Postgres for tests: one server a process, a fresh migrated database in a few milliseconds.
+
+The schema is made once, in a template that every fresh database is a copy of.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from foundation.db import EmbeddedPostgres, migrate
+from foundation.db.embedded.unprivileged import give
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Record
+
+__all__ = [
+    "MIGRATIONS",
+    "DatabaseServer",
+    "ask",
+    "at",
+    "copy_cluster",
+    "drop",
+    "fresh_database",
+    "open_folder",
+    "postmaster_pid",
+    "running_postgres",
+]
+
+MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"
+
+# A test's data may vanish with the machine, never with a crash of Postgres: commits stay synchronous.
+IN_A_HURRY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+
+_TEMPLATE = "template_switchyard"
+
+
+def open_folder() -> Path:
+    """A new folder that Postgres's user can get to; pytest's own are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="switchyard-"))
+    folder.chmod(0o711)
+    return folder
+
+
+def copy_cluster(source: Path, target: Path) -> None:
+    """Copy a data folder whose server is stopped."""
+    shutil.copytree(source, target)
+    give(target / "postgres", (source / "postgres").stat().st_uid)
+
+
+@asynccontextmanager
+async def running_postgres(data_dir: Path, **settings: str) -> AsyncIterator[EmbeddedPostgres]:
+    """A server in `data_dir`, which is below an `open_folder`, and keeps nothing outside that."""
+    postgres = EmbeddedPostgres(
+        data_dir, extra_settings={**IN_A_HURRY, **settings}, reachable_root=data_dir.parent / "root"
+    )
+    await postgres.start()
+    try:
+        yield postgres
+    finally:
+        await postgres.stop()
+
+
+def postmaster_pid(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
+
+async def ask(url: str, query: str) -> object:
+    """The first value of `query`, over a connection of its own."""
+    from asyncpg import connect
+
+    connection = await connect(url)
+    try:
+        # A name for what is Any, so that callers compare it and nothing else.
+        value: object = await connection.fetchval(query)
+    finally:
+        await connection.close()
+    return value
+
+
+def at(url: str, database: str) -> str:
+    """`url` with another database."""
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+class DatabaseServer:
+    """One embedded Postgres, in a folder that goes away with it."""
+
+    def __init__(self, *, migrations: Path = MIGRATIONS) -> None:
+        self._folder = open_folder()
+        self._migrations = migrations
+        self._postgres = EmbeddedPostgres(
+            self._folder / "data", extra_settings=IN_A_HURRY, reachable_root=self._folder / "root"
+        )
+        self._numbers = count(1)
+        self._admin: Connection[Record] | None = None
+        self._has_template = False
+
+    @property
+    def url(self) -> str:
+        """Of the server's own database `postgres`, which tests leave alone."""
+        return self._postgres.url
+
+    async def start(self) -> None:
+        from asyncpg import connect
+
+        await self._postgres.start()
+        self._admin = await connect(self.url)
+
+    async def stop(self) -> None:
+        if self._admin is not None:
+            await self._admin.close()
+        await self._postgres.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def create(self) -> str:
+        """A copy of the migrated template; returns its URL."""
+        if not self._has_template:
+            await self._execute(f"create database {_TEMPLATE}")
+            await migrate(at(self.url, _TEMPLATE), folder=self._migrations)
+            self._has_template = True
+        return await self._create(f"template {_TEMPLATE}")
+
+    async def create_empty(self) -> str:
+        """A database in which nothing was made yet; returns its URL."""
+        return await self._create("template template0")
+
+    async def drop(self, url: str) -> None:
+        """Drop the database of `url`, whoever is connected."""
+        await self._execute(f"drop database {urlsplit(url).path[1:]} with (force)")
+
+    async def _create(self, source: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        await self._execute(f"create database {name} {source}")
+        return at(self.url, name)
+
+    async def _execute(self, statement: str) -> None:
+        assert self._admin is not None, "start the server first"
+        await self._admin.execute(statement)
+
+
+async def fresh_database(server: DatabaseServer) -> str:
+    """The URL of a new database with all migrations, and no rows."""
+    return await server.create()
+
+
+async def drop(server: DatabaseServer, url: str) -> None:
+    await server.drop(url)

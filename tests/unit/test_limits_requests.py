@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import threading
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from foundation.errors import RateLimited, problem
+from foundation.limits import (
+    LimitRequests,
+    LimitVerdict,
+    RequestLimit,
+    RequestLimitReached,
+    address_key,
+    caller_key,
+)
+from foundation.limits.counters import BoundedCounters
+
+
+class Hands:
+    """Seconds since the epoch, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_requests_are_allowed_up_to_the_quota_of_a_minute() -> None:
+    hands = Hands()
+    limit = RequestLimit(3, now=hands)
+
+    verdicts = [limit.check("a") for _ in range(5)]
+
+    assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
+    assert [verdict.remaining for verdict in verdicts] == [2, 1, 0, 0, 0]
+    assert {verdict.reset_s for verdict in verdicts} == {60}
+
+
+def test_a_window_begins_with_the_first_request_and_ends_a_minute_later() -> None:
+    hands = Hands()
+    limit = RequestLimit(1, now=hands)
+    limit.check("a")
+
+    hands.now_s += 59.5
+    assert limit.check("a") == LimitVerdict(allowed=False, quota=1, window_s=60, remaining=0, reset_s=1)
+
+    hands.now_s += 0.5
+    assert limit.check("a").allowed
+
+
+def test_callers_are_counted_apart() -> None:
+    limit = RequestLimit(1, now=Hands())
+
+    assert limit.check("a").allowed
+    assert limit.check("b").allowed
+    assert not limit.check("a").allowed
+
+
+def test_two_limits_share_nothing() -> None:
+    first, second = RequestLimit(1, now=Hands()), RequestLimit(1, now=Hands())
+
+    assert first.check("a").allowed
+    assert second.check("a").allowed
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 90)), max_size=60), st.integers(1, 5))
+def test_no_window_holds_more_than_the_quota(asked: list[tuple[str, int]], quota: int) -> None:
+    hands, allowed_at = Hands(), dict[str, list[float]]()
+    limit = RequestLimit(quota, now=hands)
+
+    for key, gap_s in asked:
+        hands.now_s += gap_s
+        if limit.check(key).allowed:
+            allowed_at.setdefault(key, []).append(hands.now_s)
+
+    for times in allowed_at.values():
+        for start in times:
+            # A fixed window lets two quotas meet at its edge, and never more.
+            assert sum(start <= time < start + 60 for time in times) <= 2 * quota
+
+
+def test_counting_starts_no_thread() -> None:
+    before = threading.active_count()
+    limit = RequestLimit(10)
+
+    for number in range(100):
+        limit.check(str(number))
+
+    assert threading.active_count() == before
+
+
+def test_ended_windows_are_forgotten() -> None:
+    hands = Hands()
+    counters = BoundedCounters(now=hands)
+    for number in range(1000):
+        counters.incr(str(number), 60)
+
+    hands.now_s += 60
+    counters.incr("new", 60)
+
+    assert len(counters) == 1
+
+
+def test_a_flood_of_callers_does_not_grow_the_table() -> None:
+    counters = BoundedCounters(max_keys=100, now=Hands())
+
+    for number in range(1000):
+        counters.incr(str(number), 60)
+
+    assert len(counters) == 100
+    assert counters.get("999") == 1
+    assert counters.get("0") == 0
+
+
+def test_counters_can_be_cleared() -> None:
+    counters = BoundedCounters(now=Hands())
+    counters.incr("a", 60, 2)
+    counters.incr("b", 60)
+
+    counters.clear("a")
+    assert (counters.get("a"), counters.get("b")) == (0, 1)
+    assert counters.reset() == 1
+    assert counters.check()
+
+
+def test_the_client_is_told_in_the_fields_of_the_draft() -> None:
+    verdict = LimitVerdict(allowed=False, quota=600, window_s=60, remaining=0, reset_s=17)
+
+    with pytest.raises(RequestLimitReached) as refusal:
+        verdict.raise_if_refused()
+
+    assert refusal.value.headers() == {
+        "Retry-After": "17",
+        "RateLimit-Policy": '"requests";q=600;w=60',
+        "RateLimit": '"requests";r=0;t=17',
+    }
+    document = problem(refusal.value, "r1")
+    assert (document["status"], document["code"], document["retryAfter"]) == (429, "rate_limited", 17)
+
+
+def test_an_allowed_request_goes_on() -> None:
+    LimitVerdict(allowed=True, quota=1, window_s=60, remaining=0, reset_s=60).raise_if_refused()
+
+
+@pytest.mark.parametrize(
+    ("peer", "real_ip", "key"),
+    [
+        ("203.0.113.7", None, "address:203.0.113.7"),
+        ("10.0.0.1", "203.0.113.7", "address:203.0.113.7"),
+        ("10.0.0.1", " 203.0.113.7 ", "address:203.0.113.7"),
+        ("10.0.0.1", "not an address", "address:10.0.0.1"),
+        ("10.0.0.1", "1.1.1.1, 2.2.2.2", "address:10.0.0.1"),
+        ("::ffff:203.0.113.7", None, "address:203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", None, "address:2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", None, "address:2001:db8:1:2::/64"),
+        ("testclient", None, "address:unknown"),
+        (None, None, "address:unknown"),
+    ],
+)
+def test_a_client_is_known_by_its_address(peer: str | None, real_ip: str | None, key: str) -> None:
+    assert address_key(peer, real_ip=real_ip) == key
+
+
+def test_a_caller_is_not_taken_for_an_address() -> None:
+    assert caller_key(UUID(int=1)) == "user:00000000-0000-0000-0000-000000000001"
+
+
+async def test_a_stream_passes_part_by_part_with_the_limits_headers() -> None:
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+        for part in (b"1", b"2", b""):
+            await send({"type": "http.response.body", "body": part, "more_body": part != b""})
+
+    sent = await ask(limited(stream, per_minute=5))
+
+    assert [message["type"] for message in sent] == ["http.response.start"] + ["http.response.body"] * 3
+    assert dict(sent[0]["headers"]) == {
+        b"a": b"b",
+        b"ratelimit-policy": b'"requests";q=5;w=60',
+        b"ratelimit": b'"requests";r=4;t=60',
+    }
+
+
+async def test_a_refused_request_never_reaches_the_application() -> None:
+    reached: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["path"])
+
+    front = limited(application, per_minute=1)
+    answers = [await ask(front) for _ in range(3)]
+
+    assert reached == ["/runs"]
+    assert answers[1:] == [[{"type": "refused", "retry_after_s": 60}]] * 2
+
+
+@pytest.mark.parametrize(
+    "scope", [{"type": "websocket"}, {"type": "lifespan"}, {"type": "http", "path": "/health"}]
+)
+async def test_sockets_and_probes_are_not_counted(scope: Scope) -> None:
+    reached: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["type"])
+
+    front = limited(application, per_minute=1)
+    for _ in range(3):
+        await ask(front, {"path": "/runs", **scope})
+
+    assert len(reached) == 3
+
+
+async def ask(front: LimitRequests, scope: Scope | None = None) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    await front(scope or {"type": "http", "path": "/runs", "client": ("203.0.113.7", 1)}, receive, send)
+    return sent
+
+
+def limited(application: ASGIApp, *, per_minute: int) -> LimitRequests:
+    async def refuse(_scope: Scope, _receive: Receive, send: Send, /, *, error: RateLimited) -> None:
+        await send({"type": "refused", "retry_after_s": error.retry_after_s})
+
+    def key_of(scope: Scope) -> str | None:
+        return None if scope["path"].startswith("/health") else address_key(scope["client"][0])
+
+    return LimitRequests(
+        application,
+        limit=RequestLimit(per_minute, now=Hands()),
+        key_of=key_of,
+        refuse=refuse,
+    )
