@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.db import PoolDatabase
+from foundation.db import PoolDatabase, seed
 from tests.support.database import (
+    MIGRATIONS,
     DatabaseServer,
     copy_cluster,
     drop,
@@ -34,6 +35,13 @@ async def database_url(database_server: DatabaseServer) -> AsyncIterator[str]:
     url = await fresh_database(database_server)
     yield url
     await drop(database_server, url)
+
+
+@pytest.fixture
+async def demo_url(database_url: str) -> str:
+    """A database of the test's own with the demo's user, credits and agents."""
+    await seed(database_url, file=MIGRATIONS.parent / "seed.sql")
+    return database_url
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 from foundation.clock import Clock
 from foundation.telemetry.metrics import Metrics
@@ -73,8 +72,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
         if self._ticking is not None:
             self._ticking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._ticking
+            await asyncio.wait([self._ticking])
             self._thread.join(timeout=1.0)
 
     async def _tick(self) -> None:

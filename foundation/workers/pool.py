@@ -141,15 +141,20 @@ class WorkerPool:
             self._waiting -= 1
 
     async def _find_child(self) -> Child:
-        if self._is_stopped:
-            raise Draining(STOPPED)
+        self._check_open()
         while self._idle:
             if (child := self._idle.pop()).is_alive:
                 return child
             self._burials.spawn("bury", self._bury(child))
         child = await Child.start(memory_mb=self._memory_mb)
         self._children.add(child)
+        if self._is_stopped:  # meanwhile
+            child.kill()
         return child
+
+    def _check_open(self) -> None:
+        if self._is_stopped:
+            raise Draining(STOPPED)
 
     def _ending(self, error: BaseException, *, limit: asyncio.Timeout, timeout_s: float) -> HeavyError | None:
         """What the caller is told instead of `error`; None to let it through."""

@@ -92,16 +92,11 @@ class Child:
         """
         self._output.clear()
         self.jobs_done += 1
-        try:
-            await self._send(request)
-            while True:
-                answer = await self._receive()
-                if "progress" not in answer:
-                    return _result(answer)
-                if on_progress is not None:
-                    await on_progress(_progress(answer["progress"]))
-        except (ConnectionError, asyncio.IncompleteReadError):
-            raise JobCrashed(await self._cause_of_death()) from None
+        await self._send(request)
+        while "progress" in (answer := await self._receive()):
+            if on_progress is not None:
+                await on_progress(_progress(answer["progress"]))
+        return _result(answer)
 
     def kill(self) -> None:
         """End the worker and all it started, now. Repeats safely."""
@@ -124,29 +119,39 @@ class Child:
         self._listening.cancel()
 
     async def _send(self, request: bytes) -> None:
-        self._requests.write(child.frame(request))
-        await self._requests.drain()
+        try:
+            self._requests.write(child.frame(request))
+            await self._requests.drain()
+        except ConnectionError:
+            raise JobCrashed(await self._cause_of_death()) from None
 
     async def _receive(self) -> dict[str, Json]:
-        (length,) = child.HEADER.unpack(await self._answers.readexactly(child.HEADER.size))
-        if length > FRAME_LIMIT_BYTES:
-            raise JobCrashed(f"sent a frame of {length} bytes")
-        answer: dict[str, Json] = orjson.loads(await self._answers.readexactly(length))
+        try:
+            (length,) = child.HEADER.unpack(await self._answers.readexactly(child.HEADER.size))
+            if length > FRAME_LIMIT_BYTES:
+                raise JobCrashed(f"sent a frame of {length} bytes")
+            answer: dict[str, Json] = orjson.loads(await self._answers.readexactly(length))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise JobCrashed(await self._cause_of_death()) from None
         return answer
 
     async def _cause_of_death(self) -> str:
         """Also waits for the last of its output."""
         await self.bury()
-        code = self._process.returncode or 0
-        if code > 128:  # noqa: PLR2004 — as shells count: 128 + signal
-            return f"was killed by {signal.Signals(code - 128).name}"
-        return f"ended with exit code {code}"
+        return _cause(self._process.returncode or 0)
 
     async def _listen(self, output: StreamReader) -> None:
         """Read all output, so that no job blocks on it, and keep the end of it."""
         while chunk := await output.read(PIPE_BUFFER_BYTES):
             self._output += chunk
             del self._output[:-OUTPUT_KEPT_BYTES]
+
+
+def _cause(code: int) -> str:
+    """Of an exit code: negative for a signal to the keeper, 128 + signal for one to the worker."""
+    names = {each.value: each.name for each in signal.Signals}
+    number = -code if code < 0 else code - 128
+    return f"was killed by {names[number]}" if number in names else f"ended with exit code {code}"
 
 
 def _result(answer: dict[str, Json]) -> Json | JobFailed:

@@ -142,7 +142,7 @@ class Engine:
     async def _execute_claim(self, claim: Mapping[str, Any], lease: Lease) -> None:
         try:
             execution = await self._prepare(claim, lease)
-            self._executions[execution.run_id] = execution
+            self._begin(execution)
         finally:
             self.unreserve()
         if claim["cancel_requested"]:
@@ -159,9 +159,19 @@ class Engine:
                 status = await execution.run()
             log.info("run_left", kind=kind, status=status, epoch=claim["epoch"])
         finally:
+            self._end(execution)
+
+    def _begin(self, execution: Execution) -> None:
+        """A run may come back to the process that lost it, and find its old execution still stopping."""
+        if (earlier := self._executions.get(execution.run_id)) is not None:
+            earlier.stop(Stop.LOST)
+        self._executions[execution.run_id] = execution
+
+    def _end(self, execution: Execution) -> None:
+        if self._executions.get(execution.run_id) is execution:
             del self._executions[execution.run_id]
-            if self._is_starved:
-                self.wake()
+        if self._is_starved:
+            self.wake()
 
     # Any: as `adopt`.
     async def _prepare(self, claim: Mapping[str, Any], lease: Lease) -> Execution:

@@ -15,6 +15,20 @@ $$;
 
 comment on function switchyard.gapless is 'The newest number, if these events follow the last one without a gap; else an error.';
 
+create function switchyard.not_terminal(p_type text) returns text
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  if p_type in ('done', 'failed', 'cancelled') then
+    raise exception 'event % ends a run; only its end writes it', p_type;
+  end if;
+  return p_type;
+end
+$$;
+
+comment on function switchyard.not_terminal is 'The type of an event, unless it is one that only run_end may write.';
+
 -- Numbers already there are skipped, so a repeated flush is harmless.
 create function switchyard.events_add(p_run_id uuid, p_last_seq integer, p_events jsonb) returns integer
 language sql
@@ -27,7 +41,7 @@ as $$
   ),
   added as (
     insert into switchyard.events (run_id, seq, type, data)
-    select p_run_id, seq, type, data from fresh order by seq
+    select p_run_id, seq, switchyard.not_terminal(type), data from fresh order by seq
   )
   select switchyard.gapless(p_last_seq, min(seq), max(seq), count(*)) from fresh
 $$;
@@ -77,12 +91,13 @@ begin
   insert into switchyard.events (run_id, seq, type, data)
   values (r.id, r.last_seq + 1, case p_status when 'succeeded' then 'done' else p_status end, v_data);
 
+  -- Whoever deletes the user holds that row and waits for this run: the foreign key must not wait for it.
   if v_charge > 0 or r.credits_owner = 'caller' then
     insert into public.credit_usage (user_id, agent_id, credits_used, operation_type, metadata)
     select r.user_id, r.agent_id, case r.credits_owner when 'caller' then greatest(p_charge, 0) else v_charge end,
       'agent_execution',
       jsonb_build_object('run_id', r.id, 'kind', r.kind, 'status', p_status, 'usage', p_usage)
-    where exists (select 1 from auth.users u where u.id = r.user_id);
+    where exists (select from auth.users u where u.id = r.user_id for key share skip locked);
   end if;
 
   update switchyard.runs
@@ -283,7 +298,9 @@ declare
   v_now timestamptz := clock_timestamp();
   v_claim boolean := p_worker is not null;
 begin
-  -- The same call again, because its answer was lost: p_run_id is the caller's own, fresh number.
+  -- The same call again, because its answer was lost: p_run_id is the caller's own, fresh number. The first
+  -- call may still be at work; its end is waited for.
+  perform pg_advisory_xact_lock(hashtextextended(p_run_id::text, 0));
   select * into r from switchyard.runs where id = p_run_id and user_id = p_user_id;
   if found then
     return jsonb_build_object(
@@ -553,7 +570,7 @@ $$;
 comment on function switchyard.run_failed is 'Failed by the platform: charges nothing.';
 
 -- What has no worker any more, or has waited too long. Rows in use elsewhere are skipped, so every replica
--- may run this at any time.
+-- may run this at any time. User by user, so that two of them lock accounts in the same order.
 create function public.switchyard_runs_reap(p_limit integer, p_queue_deadline_s double precision) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -570,7 +587,7 @@ begin
     select * from switchyard.runs
     where (status = 'running' and lease_until < v_now)
       or (status = 'queued' and (queue_deadline_at < v_now or deadline_at < v_now))
-    order by id
+    order by user_id, id
     limit p_limit
     for no key update skip locked
   loop
@@ -651,11 +668,16 @@ as $$
 declare
   r switchyard.runs;
 begin
+  -- All runs before the account: the loop alone would lock them a few at a time.
+  perform from switchyard.runs
+  where user_id = old.id and status in ('queued', 'running')
+  order by id
+  for no key update;
+
   for r in
     select * from switchyard.runs
     where user_id = old.id and status in ('queued', 'running')
     order by id
-    for no key update
   loop
     update switchyard.runs
     set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())

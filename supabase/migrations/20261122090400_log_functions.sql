@@ -25,7 +25,7 @@ as $$
   ),
   added as (
     insert into switchyard.events (run_id, seq, type, data)
-    select id, seq, type, data from fresh order by id, seq
+    select id, seq, switchyard.not_terminal(type), data from fresh order by id, seq
   ),
   moved as (
     update switchyard.runs r

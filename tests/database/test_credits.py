@@ -260,7 +260,7 @@ async def test_a_deleted_account_closes_and_a_new_one_opens(sql: Sql) -> None:
     user = await sql.user(balance=10)
     await sql.hold(user, 4, "k")
 
-    await _delete_account(sql, user)
+    await sql.close_account(user)
     await sql.open_account(user, balance=3)
 
     assert await sql.ledger(user) == [
@@ -274,7 +274,7 @@ async def test_a_deleted_account_closes_and_a_new_one_opens(sql: Sql) -> None:
 async def test_a_hold_of_a_closed_account_takes_nothing_from_the_next_one(sql: Sql) -> None:
     user = await sql.user(balance=10)
     await sql.hold(user, 4, "old")
-    await _delete_account(sql, user)
+    await sql.close_account(user)
     await sql.open_account(user, balance=3)
     await sql.hold(user, 3, "fresh")
 
@@ -357,7 +357,3 @@ async def _write(sql: Sql, user: UUID, row: Row) -> None:
         user,
         *row,
     )
-
-
-async def _delete_account(sql: Sql, user: UUID) -> None:
-    await sql.connection.execute("delete from public.credit_balances where user_id = $1", user)

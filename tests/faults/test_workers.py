@@ -39,7 +39,8 @@ class Listener:
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[WorkerPool]:
+async def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerPool]:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # some of these faults leave files behind
     pool = WorkerPool(processes=1, memory_mb=256, allowed=("tests.support.",))
     await pool.start()
     yield pool
@@ -87,8 +88,15 @@ async def test_a_job_that_eats_memory_is_stopped_and_its_process_replaced(pool: 
     assert await still_works(pool)
 
 
+async def test_a_job_has_the_memory_it_was_promised_and_no_more(pool: WorkerPool) -> None:
+    assert await run(pool, "take_memory", bytes=200 * 1024 * 1024) == 200 * 1024 * 1024
+
+    with pytest.raises(JobCrashed, match="memory"):
+        await run(pool, "take_memory", bytes=257 * 1024 * 1024)
+
+
 async def test_a_job_that_exits_abruptly_leaves_its_last_words_in_the_log(pool: WorkerPool) -> None:
-    with capture_logs() as logs, pytest.raises(JobCrashed, match="exit code 3"):
+    with capture_logs() as logs, pytest.raises(JobCrashed, match="exit code 203"):
         await run(pool, "exit_abruptly")
 
     assert [line["output"] for line in logs if line["event"] == "job_ended"] == ["last words\n"]
@@ -127,11 +135,14 @@ async def test_cancelling_the_caller_ends_the_job_and_all_it_started(pool: Worke
     assert await still_works(pool)
 
 
-async def test_an_error_in_the_listener_ends_the_job(pool: WorkerPool) -> None:
+@pytest.mark.parametrize("error", [LookupError, ConnectionResetError, TimeoutError])
+async def test_an_error_in_the_listener_ends_the_job_and_comes_through(
+    pool: WorkerPool, error: type[Exception]
+) -> None:
     async def refuse(_: Progress) -> None:
-        raise LookupError("the lease is lost")
+        raise error("the lease is lost")
 
-    with pytest.raises(LookupError, match="the lease is lost"):
+    with pytest.raises(error, match="the lease is lost"):
         await pool.run(JOBS + "hang", {}, timeout_s=LIMIT_S, on_progress=refuse)
 
     assert await still_works(pool)
@@ -148,7 +159,9 @@ async def test_a_job_cancelled_while_its_request_is_unread_is_ended_too(pool: Wo
 
     job.cancel()
 
-    await until(lambda: is_gone(worker.pid))
+    await until(lambda: not child.is_alive)
+    assert is_gone(worker.pid)
+    assert child._process.returncode == 128 + signal.SIGKILL  # by its keeper, which was not killed itself
     assert await still_works(pool)
 
 
@@ -166,7 +179,9 @@ async def test_a_killed_keeper_takes_the_worker_with_it(pool: WorkerPool) -> Non
     job = asyncio.create_task(pool.run(JOBS + "hang", {}, timeout_s=LIMIT_S, on_progress=listener))
     [worker] = await listener.pids()
 
-    psutil.Process(worker).parent().kill()  # type: ignore[union-attr]
+    keeper = psutil.Process(worker).parent()
+    assert keeper is not None
+    keeper.kill()
 
     with pytest.raises(JobCrashed):
         await job
@@ -183,6 +198,19 @@ async def test_the_temporary_files_of_an_ended_job_are_removed(pool: WorkerPool)
     job.cancel()
 
     await until(lambda: not Path(left).parent.exists())
+
+
+async def test_stopping_the_pool_while_a_process_starts_leaves_none() -> None:
+    pool = WorkerPool(processes=1, memory_mb=256, allowed=("tests.support.",))
+    job = asyncio.create_task(run(pool, "hang", timeout_s=600))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    await pool.stop()
+
+    with pytest.raises(Draining):
+        await asyncio.wait_for(job, LIMIT_S)
+    await until(lambda: not pool._children)
 
 
 async def test_stopping_the_pool_ends_the_job_and_tells_those_who_wait() -> None:

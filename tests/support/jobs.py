@@ -34,6 +34,7 @@ __all__ = [
     "return_much",
     "return_no_json",
     "say",
+    "take_memory",
     "where_am_i",
 ]
 
@@ -80,7 +81,7 @@ def print_much(arguments: Arguments, report: Report) -> Json:
 
 def exit_abruptly(arguments: Arguments, report: Report) -> Json:
     os.write(2, b"last words\n")
-    os._exit(3)
+    os._exit(203)
 
 
 def crash(arguments: Arguments, report: Report) -> Json:
@@ -91,6 +92,10 @@ def eat_memory(arguments: Arguments, report: Report) -> Json:
     eaten: list[bytearray] = []
     while True:
         eaten.append(bytearray(16 * 1024 * 1024))
+
+
+def take_memory(arguments: Arguments, report: Report) -> Json:
+    return len(bytearray(int(str(arguments["bytes"]))))
 
 
 def hang(arguments: Arguments, report: Report) -> Json:

@@ -18,7 +18,7 @@ from foundation.errors import Json
 from foundation.ids import new_run_id
 from tests.support.database import DatabaseServer, drop, fresh_database
 
-__all__ = ["Claim", "Connection", "Sql", "chunks", "connected", "opened"]
+__all__ = ["Claim", "Connection", "Sql", "chunks", "connected", "opened", "talking"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 # Any: a claim, a run, an account as the SQL functions give them; each test knows the shape it asks for.
@@ -41,9 +41,8 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def opened(server: DatabaseServer, *, size: int = 10) -> AsyncIterator[Sql]:
-    """`Sql` on a fresh database and up to `size` connections; for a whole module, with `wipe` between tests."""
-    url = await fresh_database(server)
+async def talking(url: str, *, size: int = 10) -> AsyncIterator[Sql]:
+    """`Sql` on a database and up to `size` connections."""
     pool = PoolDatabase(url, size=size, command_timeout_s=60)
     await pool.start()
     try:
@@ -51,6 +50,16 @@ async def opened(server: DatabaseServer, *, size: int = 10) -> AsyncIterator[Sql
             yield Sql(pool, connection)
     finally:
         await pool.stop()
+
+
+@asynccontextmanager
+async def opened(server: DatabaseServer, *, size: int = 10) -> AsyncIterator[Sql]:
+    """`Sql` on a fresh database; `wipe` makes it fresh again."""
+    url = await fresh_database(server)
+    try:
+        async with talking(url, size=size) as sql:
+            yield sql
+    finally:
         await drop(server, url)
 
 
@@ -100,6 +109,9 @@ class Sql:
             balance,
             plan,
         )
+
+    async def close_account(self, user: UUID) -> None:
+        await self.connection.execute("delete from public.credit_balances where user_id = $1", user)
 
     async def agent(self, owner: UUID, *, is_published: bool = False, status: str = "active") -> UUID:
         agent: UUID = await self.connection.fetchval(

@@ -1,0 +1,51 @@
+"""The application: every route, what each answer passes, and how errors look. No logic of its own."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.types import Lifespan
+
+# Each area of the door has the name of what it serves; one of them is also a builtin.
+from routing import agents, credits, events, execute, health, metrics, runs  # noqa: A004
+from routing.middleware import Access, Cors, Failures, Headers, RequestId, Unread
+from routing.openapi import DescribedApp
+from routing.problems import handlers
+from routing.rooms import Rooms
+
+__all__ = ["create_app"]
+
+TITLE = "Switchyard"
+SUMMARY = "Durable runs of heavy agents, live streams, credits settled exactly once."
+
+
+def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The front door of `rooms`, which the caller starts and stops."""
+    app = DescribedApp(
+        title=TITLE,
+        summary=SUMMARY,
+        version=rooms.version,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(rooms),
+        exception_handlers=handlers(),
+        # Requests are counted and timed by our own `Access`, under the names of our own metrics.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.rooms = rooms
+    for area in (execute, runs, events, credits, agents, health, metrics):
+        app.include_router(area.router())
+    return app
+
+
+def _middleware(rooms: Rooms) -> list[Middleware]:
+    """From the outside in."""
+    return [
+        Middleware(RequestId),
+        Middleware(Access, metrics=rooms.metrics),
+        Middleware(Headers),
+        Middleware(Cors, origins=rooms.settings.allowed_origins),
+        Middleware(Unread),
+        Middleware(Failures),
+    ]

@@ -1,0 +1,73 @@
+"""Who calls, before anything else of a request is looked at, and how often that caller may.
+
+A proved caller is counted as such, so that an edge function speaking for many users does not use up one limit
+for all. Who cannot prove anything is counted by address.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from foundation.errors import HeavyError
+from foundation.identity import Caller
+from foundation.limits import address_key, caller_key
+from routing.rooms import Rooms, rooms_of
+
+__all__ = ["CallerOf", "RoomsOf", "caller_of", "client_key"]
+
+RoomsOf = Annotated[Rooms, Depends(rooms_of)]
+
+# Only for the API's description: the authenticator reads the headers itself.
+_Bearer = Depends(
+    HTTPBearer(
+        scheme_name="user",
+        bearerFormat="JWT",
+        auto_error=False,
+        description="The user's Supabase access token.",
+    )
+)
+_Service = Depends(
+    APIKeyHeader(
+        name="x-railway-secret",
+        scheme_name="service",
+        auto_error=False,
+        description="An edge function's shared secret, with `x-user-id` of the user it speaks for.",
+    )
+)
+
+
+async def caller_of(
+    request: Request, rooms: RoomsOf, _bearer: object = _Bearer, _service: object = _Service
+) -> Caller:
+    """
+    Raises:
+        InvalidToken, ConflictingCredentials, InvalidRequest, KeysUnavailable: as the authenticator says.
+        RateLimited: this caller, or this address, asks too often.
+    """
+    try:
+        caller = await rooms.authenticator.authenticate(request.headers)
+    except HeavyError:
+        count(request, rooms, key=client_key(request, rooms))
+        raise
+    count(request, rooms, key=caller_key(caller.user_id))
+    return caller
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+
+
+def count(request: Request, rooms: Rooms, *, key: str) -> None:
+    """Count one request; the answer tells what is left (see `routing.middleware.headers`)."""
+    verdict = rooms.request_limit.check(key)
+    request.state.rate_limit = verdict
+    verdict.raise_if_refused()
+
+
+def client_key(request: Request, rooms: Rooms) -> str:
+    """Production stands behind the platform's proxy, which sets X-Real-IP; elsewhere anybody could."""
+    peer = request.client.host if request.client is not None else None
+    real_ip = request.headers.get("x-real-ip") if rooms.settings.is_production else None
+    return address_key(peer, real_ip=real_ip)

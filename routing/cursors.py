@@ -1,0 +1,53 @@
+"""Where a reader stands: the number of the last event it has seen, or the last run of its page.
+
+Pure. A reconnecting browser repeats the address it began with and adds `Last-Event-ID`, so the header counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import UUID
+
+from foundation.errors import BadCursor, RunNotFound
+
+__all__ = ["parse_after", "parse_before", "parse_run_id"]
+
+NUMBER: Final = re.compile(r"[0-9]{1,10}")
+NEWEST_POSSIBLE: Final = 2**31 - 1
+UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def parse_after(*, after: str | None, last_event_id: str | None) -> int:
+    """The number after which events are wanted; 0 when neither is given.
+
+    Raises:
+        BadCursor: no event can have that number.
+    """
+    text = (last_event_id or after or "0").strip()
+    if NUMBER.fullmatch(text) is None or int(text) > NEWEST_POSSIBLE:
+        raise BadCursor("a position is the `seq` of an event, a whole number from 0")
+    return int(text)
+
+
+def parse_before(before: str | None) -> UUID | None:
+    """The run a page ends before; None for the newest page.
+
+    Raises:
+        BadCursor: it is no run's id.
+    """
+    if before is None:
+        return None
+    if UUID_TEXT.fullmatch(before) is None:
+        raise BadCursor("`before` is the id of a run, as `next` of the page before it said")
+    return UUID(before)
+
+
+def parse_run_id(text: str) -> UUID:
+    """
+    Raises:
+        RunNotFound: no run has such an id, so it reads as any unknown one.
+    """
+    if UUID_TEXT.fullmatch(text) is None:
+        raise RunNotFound("no such run, or it is not yours")
+    return UUID(text)

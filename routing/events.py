@@ -1,0 +1,138 @@
+"""A run's events over HTTP: as a stream, or page by page with a long poll."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from foundation.errors import HeavyError
+from foundation.identity import Caller
+from heavy_agents.events import Page
+from heavy_agents.runs import Runs
+from routing.answers import EventsPage
+from routing.callers import CallerOf, RoomsOf
+from routing.cursors import parse_after, parse_run_id
+from routing.openapi import problems, streamed
+from routing.preferences import accepts
+from routing.replies import Json
+from routing.rooms import Rooms
+from routing.stream import EventStream
+from routing.waiting import closing, unless_left
+from routing.wire import event_message
+
+__all__ = ["event_stream", "router"]
+
+PAGE_EVENTS: Final = 200
+MAX_WAIT_S: Final = 60
+SSE: Final = "text/event-stream"
+
+
+def router() -> APIRouter:
+    routes = APIRouter(tags=["events"])
+    routes.add_api_route(
+        "/api/runs/{run_id}/events",
+        read_events,
+        methods=["GET"],
+        summary="Read a run's events",
+        response_model=EventsPage,
+        responses={
+            200: streamed("The events after the given number, up to the terminal one."),
+            204: {"description": "The given number is the terminal event's; there is nothing more."},
+            **problems(400, 401, 404, 429, 503),
+        },
+    )
+    return routes
+
+
+async def read_events(
+    request: Request,
+    rooms: RoomsOf,
+    caller: CallerOf,
+    *,
+    run_id: str,
+    after: Annotated[str | None, Query(description="The number of the last event seen; 0 for all.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="What a reconnecting `EventSource` sends; counts before `after`.")
+    ] = None,
+    wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S, description="JSON only: seconds to wait.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE_EVENTS, description="JSON only: events a page.")] = PAGE_EVENTS,
+) -> Response:
+    """Server-sent events, resumable from any number. With `Accept: application/json`: one page of them."""
+    run = parse_run_id(run_id)
+    position = parse_after(after=after, last_event_id=last_event_id)
+    page = await _page(rooms, caller, run, after=position, limit=limit)
+    if page.is_terminal and position == page.latest:
+        _count(rooms, position, outcome="complete")
+        return Response(status_code=204)
+    if _wants_page(request):
+        if not page.events and wait:
+            rooms.readers.check(caller.user_id)
+            work = _longer(rooms, caller, run, after=position, limit=limit, wait_s=wait)
+            page = await unless_left(request.receive, work)
+        return Json(_document(run, page))
+    rooms.readers.check(caller.user_id)
+    _count(rooms, position, outcome="resumed")
+    return event_stream(rooms, caller, run, after=position)
+
+
+def event_stream(
+    rooms: Rooms, caller: Caller, run_id: UUID, *, after: int, headers: dict[str, str] | None = None
+) -> EventStream:
+    """The stream of a run that is known to be the caller's."""
+    return EventStream(
+        rooms.runs.follow(caller.user_id, run_id, after=after),
+        user_id=caller.user_id,
+        run_id=run_id,
+        readers=rooms.readers,
+        metrics=rooms.metrics,
+        headers=headers,
+    )
+
+
+async def _page(rooms: Rooms, caller: Caller, run_id: UUID, *, after: int, limit: int) -> Page:
+    try:
+        return await rooms.runs.events(caller.user_id, run_id, after=after, limit=limit)
+    except HeavyError:
+        _count(rooms, after, outcome="refused")
+        raise
+
+
+async def _longer(rooms: Rooms, caller: Caller, run_id: UUID, *, after: int, limit: int, wait_s: int) -> Page:
+    """The page once it has an event, or as it is when the time is over."""
+    with rooms.readers.reading(caller.user_id):
+        try:
+            async with asyncio.timeout(wait_s):
+                await _any_event(rooms.runs, caller, run_id, after=after)
+        except TimeoutError:
+            pass
+    return await rooms.runs.events(caller.user_id, run_id, after=after, limit=limit)
+
+
+async def _any_event(runs: Runs, caller: Caller, run_id: UUID, *, after: int) -> None:
+    async with closing(runs.follow(caller.user_id, run_id, after=after)) as batches:
+        async for _ in batches:
+            return
+
+
+def _document(run_id: UUID, page: Page) -> dict[str, object]:
+    return {
+        "runId": str(run_id),
+        "events": [event_message(run_id, event) for event in page.events],
+        "latest": page.latest,
+        "isTerminal": page.is_terminal,
+    }
+
+
+def _wants_page(request: Request) -> bool:
+    accept = request.headers.getlist("accept")
+    return accepts("application/json", accept) and not accepts(SSE, accept)
+
+
+def _count(rooms: Rooms, position: int, *, outcome: str) -> None:
+    """Only who was here before comes back."""
+    if position > 0:
+        rooms.metrics.resumes_total.labels(outcome=outcome).inc()

@@ -1,0 +1,75 @@
+"""What is wrong with which field of a body, and how a field is called: `messages[0].content`.
+
+Pure. Also what no field may have: a NUL character, which Postgres cannot keep, and more nesting than any
+honest document has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from foundation.errors import FieldError, Json
+
+__all__ = ["MAX_DEPTH", "field_errors", "field_path", "first_mistake"]
+
+MAX_DEPTH: Final = 64
+MAX_ERRORS: Final = 50
+
+Path = tuple[str | int, ...]
+
+
+# Any: pydantic's error dictionaries.
+def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Pydantic's errors, in our words where its own say little."""
+    found = [FieldError(field_path(error["loc"]), _sentence(error)) for error in errors]
+    return found[:MAX_ERRORS]
+
+
+def field_path(location: Iterable[str | int]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path.removeprefix(".")
+
+
+def first_mistake(document: dict[str, Json]) -> FieldError | None:
+    """The first text with a NUL in it, or the first place nested deeper than `MAX_DEPTH`."""
+    waiting: list[tuple[Path, Json]] = [((), document)]
+    while waiting:
+        path, value = waiting.pop()
+        match value:
+            case str() if "\x00" in value:
+                return FieldError(field_path(path), "holds a NUL character, which cannot be stored")
+            case dict() | list() if len(path) >= MAX_DEPTH:
+                return FieldError(field_path(path[:3]), f"is nested deeper than {MAX_DEPTH} levels")
+            case dict():
+                if any("\x00" in key for key in value):
+                    return FieldError(field_path(path), "has a name with a NUL character in it")
+                waiting.extend(_worth_a_look(path, value.items()))
+            case list():
+                waiting.extend(_worth_a_look(path, enumerate(value)))
+            case _:
+                pass
+    return None
+
+
+def _worth_a_look(path: Path, items: Iterable[tuple[str | int, Json]]) -> Iterator[tuple[Path, Json]]:
+    """Numbers and the like cannot be wrong, and a series has a hundred thousand of them."""
+    for key, value in items:
+        if isinstance(value, dict | list) or (isinstance(value, str) and "\x00" in value):
+            yield (*path, key), value
+
+
+# Any: as `field_errors`.
+def _sentence(error: Mapping[str, Any]) -> str:
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return "is not a field of this request; check its spelling"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case _:
+            message = str(error["msg"])
+            return message[:1].lower() + message[1:]

@@ -1,0 +1,108 @@
+"""How an error is answered: always an `application/problem+json` document with a request id.
+
+What we did not expect is logged with its cause and answered as `internal_error`; nothing of it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+from foundation.errors import (
+    HeavyError,
+    InternalError,
+    InvalidBody,
+    InvalidRequest,
+    Json,
+    MethodNotAllowed,
+    NotFound,
+    problem,
+)
+from routing.fields import field_errors, field_path
+
+__all__ = ["Problem", "handlers", "problem_of", "request_id_of", "unexpected"]
+
+log = structlog.get_logger(__name__)
+
+FIRST_OWN_FAULT = 500
+
+
+class Problem(Response):
+    media_type = "application/problem+json"
+
+    def __init__(
+        self, document: dict[str, Json], *, status: int, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(orjson.dumps(document), status, headers)
+
+
+def problem_of(scope: Scope, error: HeavyError) -> Problem:
+    """The answer that says `error`."""
+    if error.status >= FIRST_OWN_FAULT:
+        log.warning("request_failed", code=error.code, exc_info=error)
+    document = problem(error, request_id_of(scope))
+    return Problem(document, status=error.status, headers=error.headers())
+
+
+def unexpected(scope: Scope, error: Exception) -> Problem:
+    log.error("request_broke", exc_info=error)
+    document = problem(InternalError("something went wrong on our side"), request_id_of(scope))
+    return Problem(document, status=InternalError.status)
+
+
+def request_id_of(scope: Scope) -> str:
+    state: dict[str, str] = scope.get("state", {})
+    return state.get("request_id", "")
+
+
+# Any: the framework promises a handler only exceptions of the class it is registered for.
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+
+def handlers() -> dict[int | type[Exception], Handler]:
+    """What the app is to do with each kind of exception that leaves a route."""
+    return {
+        HeavyError: _on_heavy_error,
+        RequestValidationError: _on_validation_error,
+        HTTPException: _on_http_exception,
+    }
+
+
+async def _on_heavy_error(request: Request, error: HeavyError) -> Response:
+    return problem_of(request.scope, error)
+
+
+async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Bodies are read by hand, so this is a path, query or header parameter."""
+    mistakes = error.errors()
+    if any(mistake["loc"][:1] == ("body",) for mistake in mistakes):
+        return problem_of(request.scope, InvalidBody(field_errors(mistakes)))
+    sentences = (f"{field_path(each['loc'][1:])}: {field_errors([each])[0].message}" for each in mistakes)
+    return problem_of(request.scope, InvalidRequest("; ".join(sentences)))
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    """What the framework says by itself: no such path, no such method there."""
+    answer = problem_of(request.scope, _named(error.status_code))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _named(status: int) -> HeavyError:
+    match status:
+        case NotFound.status:
+            return NotFound("there is nothing at this path")
+        case MethodNotAllowed.status:
+            return MethodNotAllowed("this path takes other methods; see the Allow header")
+        case _ if status < FIRST_OWN_FAULT:
+            return InvalidRequest("the request cannot be read")
+        case _:
+            return InternalError("something went wrong on our side")

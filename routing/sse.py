@@ -1,0 +1,50 @@
+"""How messages become server-sent events.
+
+Pure. An event's number is its `id`, so that a browser that comes back says where it was. What is no event of
+the run (a ping, the hint to come back) has no id: it must not move that place.
+
+Source: WHATWG HTML, section 9.2 "Server-sent events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from heavy_agents.events import Event
+from routing.wire import event_message, run_url
+
+__all__ = ["HELLO", "PING", "blocks", "frame", "goodbye"]
+
+# Milliseconds a browser waits before it comes back.
+HELLO: Final = b"retry: 1000\n\n"
+PING: Final = b": ping\n\n"
+BLOCK_BYTES: Final = 64 * 1024
+
+
+def blocks(run_id: UUID, events: Iterable[Event]) -> Iterator[bytes]:
+    """The frames of `events`, joined to blocks of about 64 kB: few writes, and none too long."""
+    block: list[bytes] = []
+    size_bytes = 0
+    for event in events:
+        block.append(frame(run_id, event))
+        size_bytes += len(block[-1])
+        if size_bytes >= BLOCK_BYTES:
+            yield b"".join(block)
+            block, size_bytes = [], 0
+    if block:
+        yield b"".join(block)
+
+
+def frame(run_id: UUID, event: Event) -> bytes:
+    # JSON escapes line breaks, so the message is always one line.
+    return b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))
+
+
+def goodbye(run_id: UUID) -> bytes:
+    """The stream ends before the run does; the client goes on at `eventsUrl` from its last id."""
+    message = {"type": "reconnect", "runId": str(run_id), "eventsUrl": f"{run_url(run_id)}/events"}
+    return b"event: reconnect\ndata: %b\n\n" % orjson.dumps(message)

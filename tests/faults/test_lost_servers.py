@@ -1,0 +1,166 @@
+"""Servers that die, freeze or are told to go in the middle of a run: it ends once, and is charged once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from foundation.db import PoolDatabase, embedded_url
+from tests.support.database import open_folder
+from tests.support.process import ServerProcess, until
+from tests.support.series import forecast_body
+
+LONG = {"points": 2900, "horizon": 365}
+
+
+@pytest.fixture
+def own_data() -> Iterator[Path]:
+    folder = open_folder()
+    yield folder / "data"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def replicas(demo_url: str, tmp_path: Path) -> AsyncIterator[tuple[ServerProcess, ServerProcess]]:
+    """Two servers on one database, with one development secret."""
+    settings = {"DATABASE_URL": demo_url, "DATA_DIR": str(tmp_path)}
+    async with ServerProcess.running(**settings) as first, ServerProcess.running(**settings) as second:
+        yield first, second
+
+
+@asynccontextmanager
+async def auditor(url: str) -> AsyncIterator[PoolDatabase]:
+    database = PoolDatabase(url, size=2)
+    await database.start()
+    try:
+        yield database
+    finally:
+        await database.stop()
+
+
+# Any: messages of the wire.
+async def read_until_fitting(server: ServerProcess, run_id: str) -> list[dict[str, Any]]:
+    """Messages up to the moment the model is being fitted, in a process of its own."""
+    seen: list[dict[str, Any]] = []
+    async for message in server.messages(run_id):
+        seen.append(message)
+        if "fitting" in message.get("note", ""):
+            return seen
+    raise AssertionError(f"never seen fitting: {seen}")
+
+
+async def read_to_the_end(server: ServerProcess, run_id: str, *, after: int) -> list[dict[str, Any]]:
+    return [message async for message in server.messages(run_id, after=after)]
+
+
+def check_one_ending(seen: list[dict[str, Any]]) -> None:
+    assert [message["seq"] for message in seen] == list(range(1, len(seen) + 1))
+    assert [message["type"] for message in seen if message["type"] in {"done", "error"}] == ["done"]
+
+
+async def check_one_charge(server: ServerProcess, run_id: str, *, attempts: int) -> None:
+    receipt = await server.get(f"/api/runs/{run_id}/receipt")
+    assert [entry["kind"] for entry in receipt["entries"]] == ["hold", "settle"]
+    assert receipt["charged"] == 1
+    assert receipt["attempts"] == attempts
+    assert (await server.get("/api/credits"))["available"] == 49
+
+
+async def test_a_run_whose_server_is_killed_while_it_computes_ends_once_after_a_new_start(
+    own_data: Path,
+) -> None:
+    async with ServerProcess.running(DATA_DIR=str(own_data)) as server:
+        run_id = await server.submit(forecast_body(**LONG))
+        seen = await read_until_fitting(server, run_id)
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        await server.kill()
+
+    async with ServerProcess.running(DATA_DIR=str(own_data)) as server:
+        seen += await read_to_the_end(server, run_id, after=seen[-1]["seq"])
+
+        check_one_ending(seen)
+        assert "retry" in [message["type"] for message in seen]
+        await check_one_charge(server, run_id, attempts=2)
+        url = embedded_url(own_data)
+        assert url is not None
+        async with auditor(url) as database:
+            assert await database.call("switchyard_audit") == []
+    assert [child for child in children if child.is_running() and child.name() != "postgres"] == []
+
+
+async def test_another_replica_goes_on_when_the_one_that_executes_is_killed(
+    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
+) -> None:
+    first, second = replicas
+    run_id = await first.submit(forecast_body(**LONG))
+    seen = await read_until_fitting(first, run_id)
+
+    await first.kill()
+    seen += await read_to_the_end(second, run_id, after=seen[-1]["seq"])
+
+    check_one_ending(seen)
+    await check_one_charge(second, run_id, attempts=2)
+    async with auditor(demo_url) as database:
+        assert await database.call("switchyard_audit") == []
+
+
+async def test_a_replica_frozen_past_its_lease_writes_nothing_when_it_wakes(
+    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
+) -> None:
+    frozen, other = replicas
+    run_id = await frozen.submit(forecast_body(**LONG))
+    seen = await read_until_fitting(frozen, run_id)
+
+    frozen.stop()
+    seen += await read_to_the_end(other, run_id, after=seen[-1]["seq"])
+    frozen.resume()
+    await until(lambda: is_idle(frozen), within_s=20)
+
+    check_one_ending(seen)
+    assert (await other.get(f"/api/runs/{run_id}"))["lastSeq"] == len(seen)
+    await check_one_charge(other, run_id, attempts=2)
+    async with auditor(demo_url) as database:
+        assert await database.call("switchyard_audit") == []
+
+
+async def test_a_server_told_to_go_hands_its_run_over_and_that_claim_is_no_attempt(
+    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
+) -> None:
+    leaving, staying = replicas
+    run_id = await leaving.submit(forecast_body(**LONG))
+    seen = await read_until_fitting(leaving, run_id)
+
+    assert await leaving.terminate(within_s=10) == 0
+    seen += await read_to_the_end(staying, run_id, after=seen[-1]["seq"])
+
+    check_one_ending(seen)
+    await check_one_charge(staying, run_id, attempts=2)
+    async with auditor(demo_url) as database:
+        assert await database.call("switchyard_audit") == []
+
+
+async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_executes(
+    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
+) -> None:
+    first, second = replicas
+    run_id = await first.submit(forecast_body(**LONG))
+    seen = await read_until_fitting(first, run_id)
+
+    answer = await second.client.post(f"/api/runs/{run_id}/cancel")
+    rest = await read_to_the_end(second, run_id, after=seen[-1]["seq"])
+
+    assert answer.status_code == 202
+    assert (rest[-1]["type"], rest[-1]["code"]) == ("error", "cancelled")
+    async with auditor(demo_url) as database:
+        assert await database.call("switchyard_audit") == []
+
+
+async def is_idle(server: ServerProcess) -> bool:
+    health = await server.get("/api/agent/health")
+    return bool(health["capacity"]["active"] == 0)

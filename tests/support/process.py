@@ -1,0 +1,149 @@
+"""Real server processes: `python railway_server.py …` in an environment of its own, to be killed at will."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import orjson
+
+__all__ = ["DEMO_USER", "FORECASTER", "ROOT", "ServerProcess", "free_port", "run_command", "until"]
+
+ROOT = Path(__file__).parents[2]
+DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
+FORECASTER = "00000000-0000-4000-a000-000000000002"
+READY_WITHIN_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Only what the process needs: a developer's own settings must not reach a test."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, **settings}
+
+
+async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
+    """Run a verb to its end: exit code, stdout, stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "railway_server.py",
+        *arguments,
+        cwd=ROOT,
+        env=environment(settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def until(what: Any, *, within_s: float) -> None:
+    """Wait until the coroutine function `what` answers true.
+
+    Any: a function of the test's own.
+    """
+    async with asyncio.timeout(within_s):
+        while not await what():
+            await asyncio.sleep(0.05)
+
+
+class ServerProcess:
+    """One `serve`, and a client of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, client: httpx2.AsyncClient) -> None:
+        self.process = process
+        self.client = client
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, **settings: str) -> AsyncIterator[ServerProcess]:
+        """A ready server; killed at the end if it still lives."""
+        port = free_port()
+        configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "railway_server.py", cwd=ROOT, env=environment(configured)
+        )
+        _, token, _ = await run_command("token", **settings)
+        client = httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {token.strip()}"},
+            timeout=60,
+            trust_env=False,
+        )
+        server = cls(process, client)
+        try:
+            await until(server.is_ready, within_s=READY_WITHIN_S)
+            yield server
+        finally:
+            await client.aclose()
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    async def is_ready(self) -> bool:
+        if self.process.returncode is not None:
+            raise AssertionError(f"the server ended with {self.process.returncode}")
+        try:
+            return (await self.client.get("/health/readiness")).status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        await self.process.wait()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def terminate(self, *, within_s: float) -> int:
+        """SIGTERM; the exit code."""
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), within_s)
+
+    # Any: a body and an answer of the wire.
+    async def submit(self, body: Mapping[str, Any]) -> str:
+        """Submit asynchronously; the run's id."""
+        answer = await self.client.post(
+            "/api/agent/execute", json=dict(body), headers={"Prefer": "respond-async"}
+        )
+        assert answer.status_code == httpx2.codes.ACCEPTED, answer.text
+        run_id: str = answer.json()["runId"]
+        return run_id
+
+    async def messages(self, run_id: str, *, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """The messages of a run over SSE, each with its `seq`, until the stream ends or breaks."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        try:
+            async with self.client.stream("GET", f"/api/runs/{run_id}/events", headers=headers) as answer:
+                assert answer.status_code == httpx2.codes.OK, await answer.aread()
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        yield orjson.loads(line[5:])
+        except httpx2.TransportError:
+            return
+
+    # Any: a document of the wire.
+    async def get(self, path: str) -> dict[str, Any]:
+        answer = await self.client.get(path)
+        assert answer.status_code == httpx2.codes.OK, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
