@@ -7,9 +7,10 @@ whoever asks in that moment gets an answer; then the connections end, then the s
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 import uvicorn
@@ -41,6 +42,16 @@ class Server(uvicorn.Server):
         """The port it listens on; call it once started."""
         port: int = self.servers[0].sockets[0].getsockname()[1]
         return port
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen for SIGTERM and SIGINT; a process that was told to go and left well ends with 0."""
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining", within_s=self._drain_s)

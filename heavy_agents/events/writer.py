@@ -37,12 +37,13 @@ class Writer:
         self._pending: list[Draft] = []
         self._pending_bytes = 0
         self._inflight: list[Event] = []
-        self._broken: BaseException | None = None
+        # Set when nothing more can be stored, with the reason.
+        self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._progress = asyncio.Condition()
 
     @property
     def is_dirty(self) -> bool:
-        return bool(self._pending or self._inflight) and self._broken is None
+        return bool(self._pending or self._inflight) and not self.failure.done()
 
     # Any: see `tidy`.
     async def emit(self, type_: str, data: dict[str, Any]) -> None:
@@ -74,7 +75,7 @@ class Writer:
     async def close(self) -> list[Event]:
         """Number what is still pending and hand it over, to be stored together with the end of the run."""
         async with self._progress:
-            await self._progress.wait_for(lambda: not self._inflight or self._broken is not None)
+            await self._progress.wait_for(lambda: not self._inflight or self.failure.done())
         self._check()
         return self._number()
 
@@ -91,10 +92,11 @@ class Writer:
             self._progress.notify_all()
         return stored
 
-    async def break_off(self, reason: BaseException) -> None:
+    async def break_off(self, reason: Exception) -> None:
         """Nothing more can be stored; everyone waiting is told `reason`."""
         async with self._progress:
-            self._broken = self._broken or reason
+            if not self.failure.done():
+                self.failure.set_result(reason)
             self._progress.notify_all()
 
     def _number(self) -> list[Event]:
@@ -109,14 +111,14 @@ class Writer:
         try:
             async with asyncio.timeout(FULL_LIMIT_S), self._progress:
                 await self._progress.wait_for(
-                    lambda: self._broken is not None or self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
+                    lambda: self.failure.done() or self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
                 )
         except TimeoutError as error:
             raise DatabaseUnavailable("the run's events could not be stored in time") from error
 
     def _check(self) -> None:
-        if self._broken is not None:
-            raise self._broken
+        if self.failure.done():
+            raise self.failure.result()
 
 
 def batch_entry(writer: Writer, events: list[Event]) -> dict[str, Json]:

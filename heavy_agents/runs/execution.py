@@ -114,18 +114,23 @@ class Execution:
         try:
             while True:
                 limit_s = min(self.lease.remaining_s, self._deadline_s - self._floor.clock.monotonic())
-                either: set[asyncio.Future[Any]] = {work, self._stop}
+                either: set[asyncio.Future[Any]] = {work, self._stop, self._writer.failure}
                 await asyncio.wait(either, timeout=max(limit_s, 0), return_when=asyncio.FIRST_COMPLETED)
                 if self._stop.done():
                     return self._stop.result()
                 if work.done():
                     return self._ending(work)
+                if self._writer.failure.done():
+                    return self._unwritable(self._writer.failure.result())
                 if not self.lease.holds:
                     return Stop.LOST
                 if self._floor.clock.monotonic() >= self._deadline_s:
                     return Stop.DEADLINE
         finally:
             await self._end(work)
+
+    def _unwritable(self, reason: Exception) -> Ending | Stop:
+        return Stop.LOST if isinstance(reason, LeaseLost) else failed(reason)
 
     def _ending(self, work: asyncio.Task[Answer]) -> Ending:
         if work.cancelled():

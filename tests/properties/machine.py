@@ -1,4 +1,4 @@
-"""Everything that may happen to runs and money, in any order, on the real database beside the model.
+"""Everything that may happen to runs, in any order, on the real database beside the model.
 
 Leases are kept for ever, so that every rule is also tried with a token that was lost long ago. The one cheat
 is `expire`, which ends a lease by writing its time.
@@ -6,29 +6,22 @@ is `expire`, which ends a lease by writing its time.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from foundation.errors import HeavyError, InsufficientCredits, InternalError, KeyConflict, RunNotFound
+from foundation.errors import InsufficientCredits, InternalError, KeyConflict, RunNotFound
 from foundation.ids import new_run_id
-from tests.properties.model import TERMINAL, Account, Run
+from tests.properties.accounts import KEYS, USERS, LifeOfAccounts
+from tests.properties.model import TERMINAL, Run
 from tests.properties.talk import Talk
 from tests.support.sql import Claim, chunks
 
 __all__ = ["LifeOfRuns"]
 
-T = TypeVar("T")
-
-USERS = st.integers(0, 2)
 PICKS = st.integers(0, 7)  # of leases or runs, 0 the newest
 WORKERS = st.sampled_from(["w1", "w2"])
-KEYS = st.sampled_from(["a", "b"])
-AMOUNTS = st.integers(1, 4)
-BALANCES = st.integers(0, 12)
 
 SNAPSHOT = """
 select jsonb_build_object(
@@ -47,27 +40,13 @@ select jsonb_build_object(
 """
 
 
-class LifeOfRuns(RuleBasedStateMachine):
+class LifeOfRuns(LifeOfAccounts):
     def __init__(self, talk: Talk) -> None:
-        super().__init__()
-        self._do = talk.do
-        self._sql = talk.sql
-        self._users: list[UUID] = []
-        self._accounts: dict[UUID, Account] = {}
+        super().__init__(talk)
         self._runs: dict[str, Run] = {}
         self._by_key: dict[tuple[UUID, str], tuple[str, str]] = {}
         self._leases: list[Claim] = []
         self._ended: dict[str, str] = {}
-
-    @initialize(balances=st.tuples(BALANCES, BALANCES, BALANCES))
-    def begin(self, balances: tuple[int, int, int]) -> None:
-        self._do(self._sql.wipe())
-        for balance in balances:
-            user = self._do(self._sql.user(balance=balance))
-            self._users.append(user)
-            self._accounts[user] = Account(balance)
-
-    # Runs
 
     @rule(
         who=USERS,
@@ -191,17 +170,25 @@ class LifeOfRuns(RuleBasedStateMachine):
             self._end(run, "cancelled", run.accrued, token=None)
         return None
 
-    @precondition(lambda self: any(run.status == "running" for run in self._runs.values()))
+    @precondition(lambda self: self._running)
     @rule(pick=PICKS)
     def expire(self, pick: int) -> None:
-        running = [run for run in self._runs.values() if run.status == "running"]
-        run = running[-1 - pick % len(running)]
+        run = self._running[-1 - pick % len(self._running)]
         self._do(self._sql.expire(run.id))
         run.is_expired = True
 
+    @precondition(lambda self: self._running)
+    @rule(pick=PICKS, worker=WORKERS)
+    def take_over(self, pick: int, worker: str) -> None:
+        """The way of every crash, in one go, so that lost leases are common."""
+        self.expire(pick)
+        self.reap()
+        self.claim(worker, 3)
+
+    @precondition(lambda self: self._runs)
     @rule()
     def reap(self) -> None:
-        expired = [run for run in self._runs.values() if run.status == "running" and run.is_expired]
+        expired = [run for run in self._running if run.is_expired]
         expected = {str(run.id): run.reaping() for run in expired}
         assert self._do(self._sql.reap()) == expected
         # In the database's order, for one account may not cover all.
@@ -213,57 +200,6 @@ class LifeOfRuns(RuleBasedStateMachine):
                     self._end(run, "cancelled", run.accrued, token=None)
                 case _:
                     self._end(run, "failed", 0, token=None)
-
-    # Money
-
-    @rule(who=USERS, balance=BALANCES)
-    def write_balance(self, who: int, balance: int) -> None:
-        self._do(self._sql.write_balance(self._users[who], balance))
-        self._accounts[self._users[who]].balance = balance
-
-    @rule(who=USERS, balance=BALANCES)
-    def reopen_account(self, who: int, balance: int) -> None:
-        self._do(self._sql.close_account(self._users[who]))
-        self._do(self._sql.open_account(self._users[who], balance=balance))
-        self._accounts[self._users[who]].reopen(balance)
-
-    @rule(who=USERS, amount=AMOUNTS, key=st.none() | KEYS)
-    def deduct(self, who: int, amount: int, key: str | None) -> None:
-        account, call = self._accounts[self._users[who]], self._sql.deduct(self._users[who], amount, key=key)
-        before = account.charges.get(key) if key else None
-        if before not in {None, amount}:
-            return self._refused(call, KeyConflict)
-        if before is None and amount > account.available:
-            return self._refused(call, InsufficientCredits)
-        assert self._do(call)["charged"] == amount
-        if before is None:
-            account.balance -= amount
-        if key:
-            account.charges[key] = amount
-        return None
-
-    @rule(who=USERS, amount=AMOUNTS, key=KEYS)
-    def hold(self, who: int, amount: int, key: str) -> None:
-        account, call = self._accounts[self._users[who]], self._sql.hold(self._users[who], amount, key)
-        before = account.holds.get(key)
-        if before and before.amount != amount:
-            return self._refused(call, KeyConflict)
-        if before is None and amount > account.available:
-            return self._refused(call, InsufficientCredits)
-        self._do(call)
-        if before is None:
-            account.open(key, amount)
-        return None
-
-    @rule(who=USERS, key=KEYS, amount=st.integers(0, 6))
-    def settle(self, who: int, key: str, amount: int) -> None:
-        charged = self._accounts[self._users[who]].close(key, amount)
-        assert self._do(self._sql.settle(self._users[who], key, amount))["charged"] == charged
-
-    @rule(who=USERS, key=KEYS)
-    def unhold(self, who: int, key: str) -> None:
-        charged = self._accounts[self._users[who]].close(key, 0)
-        assert self._do(self._sql.unhold(self._users[who], key))["charged"] == charged
 
     @invariant()
     def the_database_is_as_the_model_says(self) -> None:
@@ -281,6 +217,10 @@ class LifeOfRuns(RuleBasedStateMachine):
             if run.status in TERMINAL:
                 row = found["runs"][run_id]["row"]
                 assert self._ended.setdefault(run_id, row) == row, "an ended run has changed"
+
+    @property
+    def _running(self) -> list[Run]:
+        return [run for run in self._runs.values() if run.status == "running"]
 
     def _given(self, worker: str, claim: Claim) -> None:
         run = self._runs[claim["run_id"]]
@@ -304,14 +244,6 @@ class LifeOfRuns(RuleBasedStateMachine):
         """The run, if this claim still has authority over it."""
         run = self._runs[claim["run_id"]]
         return run if run.status == "running" and run.token == claim["token"] else None
-
-    # Any: what a coroutine is sent and yields is the loop's business.
-    def _refused(self, call: Coroutine[Any, Any, T], refusal: type[HeavyError]) -> None:
-        try:
-            answer = self._do(call)
-        except refusal:
-            return
-        raise AssertionError(f"expected {refusal.__name__}, got {answer}")
 
 
 def _facts(run: Run) -> list[object]:

@@ -15,7 +15,7 @@ from tests.support.sql import Connection
 HUNT = settings(
     settings.get_profile("floor"),
     derandomize=True,
-    max_examples=200,
+    max_examples=1_000,
     phases=[Phase.generate],
     report_multiple_bugs=False,
 )
@@ -58,7 +58,7 @@ GUARDS = {
 
 
 def test_the_invariants_hold_whatever_happens(fresh: Talk) -> None:
-    run_state_machine_as_test(lambda: LifeOfRuns(fresh), settings=settings())
+    run_state_machine_as_test(_on(fresh), settings=settings())
 
 
 @pytest.mark.parametrize("guard", GUARDS)
@@ -67,18 +67,22 @@ def test_without_a_guard_an_invariant_breaks(fresh: Talk, guard: str) -> None:
     fresh.do(_patch(fresh.sql.connection, function, code, without))
 
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(lambda: LifeOfRuns(fresh), settings=HUNT)
+        run_state_machine_as_test(_on(fresh), settings=HUNT)
 
 
-def test_without_the_ledgers_unique_index_a_hold_may_be_closed_twice(fresh: Talk) -> None:
+def test_without_the_ledgers_unique_indexes_a_hold_may_be_closed_twice(fresh: Talk) -> None:
     fresh.do(_patch(fresh.sql.connection, *CLOSED_ONCE))
-    fresh.do(fresh.sql.connection.execute("drop index switchyard.ledger_hold_closed_once"))
+    fresh.do(
+        fresh.sql.connection.execute(
+            "drop index switchyard.ledger_hold_closed_once, switchyard.ledger_key_once"
+        )
+    )
 
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(lambda: LifeOfRuns(fresh), settings=HUNT)
+        run_state_machine_as_test(_on(fresh), settings=HUNT)
 
 
-def test_with_the_ledgers_unique_index_even_wrong_code_closes_a_hold_once(fresh: Talk) -> None:
+def test_with_the_ledgers_unique_indexes_even_wrong_code_closes_a_hold_once(fresh: Talk) -> None:
     fresh.do(_patch(fresh.sql.connection, *CLOSED_ONCE))
     user = fresh.do(fresh.sql.user(balance=10))
     fresh.do(fresh.sql.hold(user, 4, "k"))
@@ -89,6 +93,14 @@ def test_with_the_ledgers_unique_index_even_wrong_code_closes_a_hold_once(fresh:
 
     assert fresh.do(fresh.sql.money(user)) == (7, 0)
     assert fresh.do(fresh.sql.audit()) == []
+
+
+def _on(talk: Talk) -> type[LifeOfRuns]:
+    class Life(LifeOfRuns):
+        def __init__(self) -> None:
+            super().__init__(talk)
+
+    return Life
 
 
 async def _patch(connection: Connection, function: str, code: str, without: str) -> None:

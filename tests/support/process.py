@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx2
 import orjson
+import psutil
 
 __all__ = ["DEMO_USER", "FORECASTER", "ROOT", "ServerProcess", "free_port", "run_command", "until"]
 
@@ -91,9 +92,7 @@ class ServerProcess:
             yield server
         finally:
             await client.aclose()
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            await server.kill()
 
     async def is_ready(self) -> bool:
         if self.process.returncode is not None:
@@ -104,9 +103,14 @@ class ServerProcess:
             return False
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until it and everything it has started is gone."""
+        if self.process.returncode is not None:
+            return
+        started = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         await self.process.wait()
+        _, left = await asyncio.to_thread(psutil.wait_procs, started, timeout=15)
+        assert left == []
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

@@ -1,0 +1,217 @@
+"""A stream of events, from its first block to each of its ends, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID, uuid4
+
+import pytest
+from starlette.types import Message
+
+from foundation.errors import DatabaseUnavailable, RateLimited
+from foundation.telemetry import Metrics
+from heavy_agents.events import Event
+from routing.readers import Readers
+from routing.sse import HELLO, PING, goodbye
+from routing.stream import EventStream, Tempo
+
+RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
+STARTED = Event(1, "started", {})
+DONE = Event(2, "done", {"response": "r"})
+LIMIT_S = 5
+
+
+class Client:
+    """The other end: what it got, whether it left, and whether it reads."""
+
+    def __init__(self) -> None:
+        self.got: list[Message] = []
+        self.has_left = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.news = asyncio.Event()
+
+    async def receive(self) -> Message:
+        await self.has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await self.reads.wait()
+        self.got.append(message)
+        self.news.set()
+
+    @property
+    def text(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.got)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.got[-1].get("more_body") is False
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while not holds():
+                self.news.clear()
+                await self.news.wait()
+
+
+class Source:
+    """A run whose events the test lets go, and which remembers whether it was closed."""
+
+    def __init__(self, *batches: list[Event], then: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.is_closed = False
+        self._batches = batches
+        self._then = then
+
+    async def follow(self) -> AsyncIterator[list[Event]]:
+        try:
+            for batch in self._batches:
+                yield batch
+            if self._then is not None:
+                await self._then()
+        finally:
+            self.is_closed = True
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def break_down() -> None:
+    raise DatabaseUnavailable("gone")
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def readers() -> Readers:
+    return Readers()
+
+
+def answer(
+    source: Source, readers: Readers, *, metrics: Metrics | None = None, **tempo: float
+) -> EventStream:
+    return EventStream(
+        source.follow(),
+        user_id=uuid4(),
+        run_id=RUN,
+        readers=readers,
+        metrics=metrics or Metrics(),
+        tempo=Tempo(**tempo),
+    )
+
+
+async def run(stream: EventStream, client: Client) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        await stream({"type": "http"}, client.receive, client.send)
+
+
+async def test_a_stream_ends_after_the_terminal_event(client: Client, readers: Readers) -> None:
+    source = Source([STARTED], [DONE])
+
+    await run(answer(source, readers), client)
+
+    assert client.text.startswith(HELLO)
+    assert client.text.count(b"data: ") == 2
+    assert client.is_complete
+    assert source.is_closed
+
+
+async def test_silence_is_broken_by_pings(client: Client, readers: Readers) -> None:
+    streaming = asyncio.create_task(
+        run(answer(Source([STARTED], then=forever), readers, ping_s=0.01), client)
+    )
+
+    await client.until(lambda: client.text.count(PING) >= 2)
+
+    client.has_left.set()
+    await streaming
+
+
+async def test_a_client_that_leaves_ends_the_stream(client: Client, readers: Readers) -> None:
+    source = Source([STARTED], then=forever)
+    streaming = asyncio.create_task(run(answer(source, readers), client))
+    await client.until(lambda: b"started" in client.text)
+
+    client.has_left.set()
+    await streaming
+
+    assert source.is_closed
+    assert not client.is_complete
+
+
+async def test_an_old_stream_asks_its_client_to_come_back(client: Client, readers: Readers) -> None:
+    await run(answer(Source([STARTED], then=forever), readers, life_s=0.01), client)
+
+    assert client.text.endswith(goodbye(RUN))
+    assert client.is_complete
+
+
+async def test_a_shutdown_asks_every_client_to_come_back(client: Client, readers: Readers) -> None:
+    streaming = asyncio.create_task(run(answer(Source([STARTED], then=forever), readers), client))
+    await client.until(lambda: b"started" in client.text)
+
+    await readers.drain()
+    await streaming
+
+    assert client.text.endswith(goodbye(RUN))
+    assert client.is_complete
+
+
+async def test_a_database_that_goes_away_is_a_reason_to_come_back(client: Client, readers: Readers) -> None:
+    await run(answer(Source([STARTED], then=break_down), readers), client)
+
+    assert client.text.endswith(goodbye(RUN))
+
+
+async def test_a_client_that_does_not_read_is_given_up(client: Client, readers: Readers) -> None:
+    client.reads.clear()
+
+    await run(answer(Source([STARTED], then=forever), readers, write_s=0.01), client)
+
+    assert [message["type"] for message in client.got] == ["http.response.start"]
+
+
+async def test_a_client_that_left_cannot_stop_the_loop(client: Client, readers: Readers) -> None:
+    async def endless() -> AsyncIterator[list[Event]]:
+        while True:
+            yield [STARTED]
+
+    stream = answer(Source(), readers)
+    stream._batches = endless()
+    streaming = asyncio.create_task(run(stream, client))
+    await client.until(lambda: client.text.count(b"data:") > 3)
+
+    client.has_left.set()
+
+    await streaming
+
+
+async def test_readers_are_counted_while_they_read(client: Client, readers: Readers) -> None:
+    metrics = Metrics()
+    stream = answer(Source([STARTED], then=forever), readers, metrics=metrics)
+    streaming = asyncio.create_task(run(stream, client))
+    await client.until(lambda: b"started" in client.text)
+
+    def counted() -> float | None:
+        return metrics.registry.get_sample_value("heavy_agent_readers", {"transport": "sse"})
+
+    assert counted() == 1
+    client.has_left.set()
+    await streaming
+    assert counted() == 0
+
+
+def test_a_user_reads_so_much_and_no_more() -> None:
+    readers, user, other = Readers(max_a_user=1), uuid4(), uuid4()
+
+    with readers.reading(user):
+        with pytest.raises(RateLimited):
+            readers.check(user)
+        readers.check(other)
+    readers.check(user)
