@@ -13,7 +13,7 @@ from foundation.db import PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.identity import Authenticator
 from foundation.ids import new_worker_id
-from foundation.lifecycle import Lifecycle
+from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import RequestLimit
 from foundation.outbound import Outbound
 from foundation.settings import Settings
@@ -22,7 +22,7 @@ from foundation.workers import WorkerPool
 from heavy_agents.agents import agents
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
-from routing import Rooms, create_app
+from routing import Readers, Rooms, create_app
 
 __all__ = ["VERSION", "Backend", "build"]
 
@@ -67,6 +67,7 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
     )
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
+    readers = Readers()
     rooms = Rooms(
         settings=settings,
         runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
@@ -77,8 +78,19 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
         health=health,
         clock=clock,
         version=VERSION,
+        readers=readers,
     )
-    services = [db, outbound, authenticator, workers, hub, events, engine, Watchdog(metrics, clock)]
+    services: list[Service] = [
+        db,
+        outbound,
+        authenticator,
+        workers,
+        hub,
+        events,
+        engine,
+        readers,
+        Watchdog(metrics, clock),
+    ]
     return Backend(create_app(rooms), Lifecycle(services), health)
 
 

@@ -97,7 +97,7 @@ def _show_message(message: dict[str, Any], console: Console) -> None:
         case "done":
             spent = f"{message['creditsUsed']} credit, {message['executionTime']:,} ms"
             console.print(f"  {message['seq']:>3} done      {spent}\n")
-            console.print(Markdown(message["response"]))
+            console.print(Markdown(message["response"]), soft_wrap=False)
             console.print()
         case "error":
             console.print(f"  {message['seq']:>3} [red]{message['code']}[/]  {message['error']}")

@@ -34,9 +34,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import ClassVar
 
 __all__ = [
@@ -69,10 +68,7 @@ __all__ = [
     "TooSlow",
     "UnsupportedMediaType",
     "WrongCaller",
-    "problem",
 ]
-
-TYPE_PREFIX = "urn:switchyard:error:"
 
 # A recursive alias would be exact, but every reader of a JSON value narrows it anyway.
 Json = str | int | float | bool | list["Json"] | dict[str, "Json"] | None
@@ -297,24 +293,3 @@ class ModelUnavailable(_Unavailable):
 class DeadlineExceeded(HeavyError):
     code = "deadline_exceeded"
     status = 504
-
-
-def problem(error: HeavyError, request_id: str) -> dict[str, Json]:
-    """The `application/problem+json` document of `error`.
-
-    `error` and `message` repeat title and detail for older clients.
-
-    Source: RFC 9457.
-    """
-    title = HTTPStatus(error.status).phrase
-    own: Mapping[str, Json] = {
-        "type": TYPE_PREFIX + error.code,
-        "title": title,
-        "status": error.status,
-        "detail": error.detail,
-        "code": error.code,
-        "requestId": request_id,
-        "error": title,
-        "message": error.detail,
-    }
-    return {**error.facts(), **own}

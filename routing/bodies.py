@@ -46,8 +46,8 @@ class Pace:
 PATIENT: Final = Pace()
 
 
-async def read_model(request: Request, model: type[Model], *, limit_bytes: int) -> Model:
-    """The body as `model`.
+async def read_model(request: Request, model: type[Model], *, limit_bytes: int) -> tuple[Model, int]:
+    """The body as `model`, and its size in bytes.
 
     Raises:
         UnsupportedMediaType: it is no JSON by its own account.
@@ -56,9 +56,10 @@ async def read_model(request: Request, model: type[Model], *, limit_bytes: int) 
         InvalidBody: it is not what the model wants, with every field.
     """
     check_media_type(request)
-    document = await parse(await read_bytes(request, limit_bytes=limit_bytes))
+    body = await read_bytes(request, limit_bytes=limit_bytes)
+    document = await parse(body)
     try:
-        return model.model_validate(document)
+        return model.model_validate(document), len(body)
     except ValidationError as error:
         raise InvalidBody(field_errors(error.errors())) from None
 

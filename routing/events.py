@@ -64,11 +64,12 @@ async def read_events(
     """Server-sent events, resumable from any number. With `Accept: application/json`: one page of them."""
     run = parse_run_id(run_id)
     position = parse_after(after=after, last_event_id=last_event_id)
-    page = await _page(rooms, caller, run, after=position, limit=limit)
+    wants_page = _wants_page(request)
+    page = await _page(rooms, caller, run, after=position, limit=limit if wants_page else 1)
     if page.is_terminal and position == page.latest:
         _count(rooms, position, outcome="complete")
         return Response(status_code=204)
-    if _wants_page(request):
+    if wants_page:
         if not page.events and wait:
             rooms.readers.check(caller.user_id)
             work = _longer(rooms, caller, run, after=position, limit=limit, wait_s=wait)

@@ -74,11 +74,11 @@ async def execute(
     """Holds the credits, makes the run durable and executes it. A client that leaves does not stop it."""
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
-    body = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)
+    body, size_bytes = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)
     wants_stream = (body.stream or _accepts_stream(request)) and not preference.respond_async
     if wants_stream:
         rooms.readers.check(caller.user_id)
-    submission = await rooms.runs.submit(order_of(body, caller, key=key))
+    submission = await rooms.runs.submit(order_of(body, caller, key=key, size_bytes=size_bytes))
     run_id = UUID(submission.run["run_id"])
     headers = _headers(submission)
     if wants_stream:

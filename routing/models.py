@@ -60,7 +60,7 @@ class ExecuteBody(_Wire):
     function_results: Any = Field(default=None, description="Ignored.")
 
 
-def order_of(body: ExecuteBody, caller: Caller, *, key: str | None) -> Order:
+def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:
     return Order(
         user_id=caller.user_id,
         agent_id=body.agent_id,
@@ -69,4 +69,5 @@ def order_of(body: ExecuteBody, caller: Caller, *, key: str | None) -> Order:
         conversation_id=body.conversation_id,
         metadata=body.metadata,
         idempotency_key=key,
+        size_bytes=size_bytes,
     )

@@ -7,10 +7,10 @@ whose turn it is: 402 and 409 the caller's, 503 and 504 worth another try, 502 t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
-from foundation.errors import TYPE_PREFIX, Json
+from foundation.errors import Json
+from routing.document import problem_fields
 from routing.wire import answer_document
 
 __all__ = ["ENDED", "STATUS_BY_CODE", "failure_document", "failure_status"]
@@ -37,18 +37,10 @@ def failure_status(run: Run) -> int:
 
 def failure_document(run: Run, request_id: str) -> dict[str, Json]:
     """The problem of a run that did not succeed: why, what it had said so far, and what it cost."""
-    status = failure_status(run)
-    title = HTTPStatus(status).phrase
-    detail = run["error"] or "the run did not succeed"
-    return {
-        **answer_document(run),
-        "runStatus": run["status"],
-        "type": TYPE_PREFIX + run["code"],
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": run["code"],
-        "requestId": request_id,
-        "error": title,
-        "message": detail,
-    }
+    fields = problem_fields(
+        code=run["code"],
+        status=failure_status(run),
+        detail=run["error"] or "the run did not succeed",
+        request_id=request_id,
+    )
+    return {**answer_document(run), "runStatus": run["status"], **fields}

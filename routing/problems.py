@@ -24,8 +24,8 @@ from foundation.errors import (
     Json,
     MethodNotAllowed,
     NotFound,
-    problem,
 )
+from routing.document import problem
 from routing.fields import field_errors, field_path
 
 __all__ = ["Problem", "handlers", "problem_of", "request_id_of", "unexpected"]
@@ -47,7 +47,8 @@ class Problem(Response):
 def problem_of(scope: Scope, error: HeavyError) -> Problem:
     """The answer that says `error`."""
     if error.status >= FIRST_OWN_FAULT:
-        log.warning("request_failed", code=error.code, exc_info=error)
+        # What passes by itself comes in storms; its cause is logged where it is known.
+        log.warning("request_failed", code=error.code, exc_info=None if error.retryable else error)
     document = problem(error, request_id_of(scope))
     return Problem(document, status=error.status, headers=error.headers())
 

@@ -24,6 +24,7 @@ MAX_PAGE_RUNS: Final = 100
 MEDIA_TYPE: Final = re.compile(
     r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(; ?charset=[a-zA-Z0-9-]{1,20})?"
 )
+REFUSALS: Final = problems(400, 401, 404, 429, 503)
 UNKNOWN_TYPE: Final = "application/octet-stream"
 # What an agent made may hold scripts; it must not run them with the rights of this origin.
 SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
@@ -32,52 +33,27 @@ SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-
 def router() -> APIRouter:
     routes = APIRouter(tags=["runs"])
     one = "/api/runs/{run_id}"
-    routes.add_api_route(
-        "/api/runs",
-        list_runs,
-        methods=["GET"],
-        summary="List the caller's runs",
-        response_model=RunsPage,
-        responses=problems(400, 401, 429, 503),
-    )
-    routes.add_api_route(
-        one,
-        get_run,
-        methods=["GET"],
-        summary="Look up a run",
-        response_model=Run,
-        responses=problems(401, 404, 429, 503),
-    )
+    for path, endpoint, summary, model in (
+        ("/api/runs", list_runs, "List the caller's runs", RunsPage),
+        (one, get_run, "Look up a run", Run),
+        (f"{one}/receipt", get_receipt, "What a run held, used and cost", Receipt),
+    ):
+        routes.add_api_route(path, endpoint, summary=summary, response_model=model, responses=REFUSALS)
     routes.add_api_route(
         f"{one}/cancel",
         cancel_run,
         methods=["POST"],
         summary="Cancel a run",
         response_model=Run,
-        responses={
-            200: {"description": "The run had ended before."},
-            202: {"model": Run, "description": "The run ends now or in a moment."},
-            **problems(401, 404, 429, 503),
-        },
-    )
-    routes.add_api_route(
-        f"{one}/receipt",
-        get_receipt,
-        methods=["GET"],
-        summary="What a run held, used and cost",
-        response_model=Receipt,
-        responses=problems(401, 404, 429, 503),
+        response_description="The run had ended before.",
+        responses={202: {"model": Run, "description": "The run ends now or in a moment."}, **REFUSALS},
     )
     routes.add_api_route(
         one + "/artifacts/{name:path}",
         get_artifact,
-        methods=["GET"],
         summary="Download a file a run made",
         response_class=Response,
-        responses={
-            200: {"content": {"*/*": {}}, "description": "The file, to be saved."},
-            **problems(400, 401, 404, 429, 503),
-        },
+        responses={200: {"content": {"*/*": {}}, "description": "The file, to be saved."}, **REFUSALS},
     )
     return routes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,7 +41,7 @@ class Follower:
         )
         return Page(decode(found["events"]), found["latest"], found["is_terminal"])
 
-    async def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncIterator[list[Event]]:
+    async def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncGenerator[list[Event]]:
         """Batches of events numbered after+1, after+2, … without gap or repeat, up to the terminal one.
 
         Raises:

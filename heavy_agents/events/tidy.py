@@ -16,6 +16,8 @@ from foundation.errors import Json
 __all__ = ["MAX_EVENT_BYTES", "EventTooLarge", "encode", "tidy"]
 
 MAX_EVENT_BYTES = 64 * 1024
+# What JSON written by orjson can hold.
+MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -38,8 +40,10 @@ def tidy(value: Any) -> Json:
     match value:
         case str():
             return _text(value)
-        case bool() | int() | None:
+        case bool() | None:
             return value
+        case int():
+            return value if MIN_INT <= value <= MAX_INT else str(value)
         case float():
             return value if math.isfinite(value) else None
         case dict():

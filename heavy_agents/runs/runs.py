@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -41,7 +41,7 @@ class Runs:
         """See `Submitter.submit`."""
         return await self._submitter.submit(order)
 
-    def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncIterator[list[Event]]:
+    def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncGenerator[list[Event]]:
         """See `Follower.follow`."""
         return self._follower.follow(user_id, run_id, after=after)
 

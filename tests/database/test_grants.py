@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.database import DatabaseServer
-from tests.support.sql import Connection, Sql, opened
+from tests.support.sql import Sql, opened
+from tests.support.tables import Connection
 
 ROLES = ["anon", "authenticated", "service_role"]
 

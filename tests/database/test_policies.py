@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.postgrest import Answer, PostgRest, serving
-from tests.support.sql import Connection, Sql, talking
+from tests.support.sql import Sql, talking
+from tests.support.tables import Connection
 
 Row = dict[str, object]
 

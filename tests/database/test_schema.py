@@ -17,7 +17,8 @@ from foundation.db.embedded.postmaster import Outcome, Postmaster
 from foundation.db.embedded.process import ended, spawn
 from foundation.db.embedded.unprivileged import give, named_uid, server_uid
 from tests.support.database import MIGRATIONS, DatabaseServer, drop, open_folder
-from tests.support.sql import Connection, Sql, chunks, connected, opened, talking
+from tests.support.sql import Sql, chunks, opened, talking
+from tests.support.tables import Connection, connected
 
 OURS = "in ('public'::regnamespace, 'switchyard'::regnamespace)"
 

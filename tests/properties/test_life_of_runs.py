@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from foundation.errors import InternalError
 from tests.properties.machine import LifeOfRuns
 from tests.properties.talk import Talk
-from tests.support.sql import Connection
+from tests.support.tables import Connection
 
 # The same examples every time, none shrunk: what counts is that one is found.
 HUNT = settings(

@@ -29,7 +29,7 @@ import jwt
 from foundation.db.embedded.process import ended, spawn
 from foundation.db.mapping import error_of
 from foundation.errors import Json
-from tests.support.sql import connected
+from tests.support.tables import connected
 
 __all__ = ["PostgRest", "RestDatabase", "serving"]
 

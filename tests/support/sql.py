@@ -1,43 +1,27 @@
 """Our SQL functions as a test calls them: one method a function, what does not matter filled in.
 
-`Sql` calls through a `Database`, as the product does, and looks at tables through a connection of its own.
+They go through a `Database`, as the product's calls do; `Tables` beside it has a connection of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID, uuid4
-
-import asyncpg
-import orjson
 
 from foundation.db import Database, PoolDatabase
 from foundation.errors import Json
 from foundation.ids import new_run_id
 from tests.support.database import DatabaseServer, drop, fresh_database
+from tests.support.tables import Connection, Tables, connected
 
 __all__ = ["Claim", "Connection", "Sql", "chunks", "connected", "opened", "talking"]
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 # Any: a claim, a run, an account as the SQL functions give them; each test knows the shape it asks for.
 Claim = dict[str, Any]
 
 LEASE_S = 600.0  # so that no lease ends by itself during a test; `expire` ends one
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Connection]:
-    """A connection that reads and writes `jsonb` as Python values."""
-    connection = await asyncpg.connect(url)
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager
@@ -72,68 +56,21 @@ def chunks(first: int, *texts: str, step: str | None = None) -> list[Json]:
     ]
 
 
-class Sql:
+class Sql(Tables):
     def __init__(self, database: Database, connection: Connection) -> None:
+        super().__init__(connection)
         self.database = database
-        self.connection = connection
-
-    async def wipe(self) -> None:
-        """Empty every table, the append-only ledger too; the plans stay."""
-        tables = await self.connection.fetch(
-            "select format('%I.%I', schemaname, tablename) as name from pg_tables"
-            " where schemaname in ('public', 'switchyard') and tablename <> 'plans'"
-        )
-        deletes = "".join(f"delete from {row['name']};" for row in tables)  # noqa: S608 - names of our own
-        await self.connection.execute(
-            f"set session_replication_role = replica; {deletes} delete from auth.users;"  # noqa: S608
-            " set session_replication_role = origin"
-        )
 
     # Any: here and below, the answer of the SQL function.
     async def call(self, function: str, **arguments: Json | UUID) -> Any:
         return await self.database.call(f"switchyard_{function}", **arguments)
 
-    # People and agents
-
-    async def user(self, *, balance: int = 10, plan: str = "enterprise") -> UUID:
-        """A user with an account."""
-        user = uuid4()
-        await self.connection.execute("insert into auth.users (id, email) values ($1, $2)", user, f"{user}@x")
-        await self.open_account(user, balance=balance, plan=plan)
-        return user
-
-    async def open_account(self, user: UUID, *, balance: int, plan: str = "enterprise") -> None:
-        await self.connection.execute(
-            "insert into public.credit_balances (user_id, credits_remaining, plan_type) values ($1, $2, $3)",
-            user,
-            balance,
-            plan,
-        )
-
-    async def close_account(self, user: UUID) -> None:
-        await self.connection.execute("delete from public.credit_balances where user_id = $1", user)
-
-    async def agent(self, owner: UUID, *, is_published: bool = False, status: str = "active") -> UUID:
-        agent: UUID = await self.connection.fetchval(
-            "insert into public.agents (user_id, name, is_published, status)"
-            " values ($1, 'a', $2, $3) returning id",
-            owner,
-            is_published,
-            status,
-        )
-        return agent
-
-    async def write_balance(self, user: UUID, balance: int) -> None:
-        """What other code of the app does: it writes the column."""
-        await self.connection.execute(
-            "update public.credit_balances set credits_remaining = $2 where user_id = $1", user, balance
-        )
-
-    # Money
+    async def _ask(self, function: str, **arguments: Json | UUID) -> Claim:
+        answer: Claim = await self.call(function, **arguments)
+        return answer
 
     async def credits(self, user: UUID) -> Claim:
-        answer: Claim = await self.call("credits_get", user_id=user)
-        return answer
+        return await self._ask("credits_get", user_id=user)
 
     async def money(self, user: UUID) -> tuple[int, int]:
         """Balance and held."""
@@ -145,25 +82,13 @@ class Sql:
         return answer
 
     async def hold(self, user: UUID, amount: int, key: str) -> Claim:
-        answer: Claim = await self.call("credits_hold", user_id=user, credits=amount, key=key)
-        return answer
+        return await self._ask("credits_hold", user_id=user, credits=amount, key=key)
 
     async def settle(self, user: UUID, key: str, amount: int | None) -> Claim:
-        answer: Claim = await self.call("credits_settle", user_id=user, key=key, credits=amount)
-        return answer
+        return await self._ask("credits_settle", user_id=user, key=key, credits=amount)
 
     async def unhold(self, user: UUID, key: str) -> Claim:
-        answer: Claim = await self.call("credits_release", user_id=user, key=key)
-        return answer
-
-    async def ledger(self, user: UUID) -> list[tuple[str, int, int]]:
-        """(kind, amount, held) of every row, in order."""
-        rows = await self.connection.fetch(
-            "select kind, amount, held from switchyard.ledger where user_id = $1 order by id", user
-        )
-        return [(row["kind"], row["amount"], row["held"]) for row in rows]
-
-    # Runs
+        return await self._ask("credits_release", user_id=user, key=key)
 
     async def submit(
         self,
@@ -198,8 +123,7 @@ class Sql:
             "token": token or uuid4(),
             "lease_s": LEASE_S,
         }
-        answer: Claim = await self.call("runs_submit", **(arguments | changes))
-        return answer
+        return await self._ask("runs_submit", **(arguments | changes))
 
     # Any: here and in `running`, arguments of `submit`.
     async def queued(self, user: UUID, *, hold: int = 1, **changes: Any) -> UUID:
@@ -221,13 +145,12 @@ class Sql:
         return claims
 
     async def heartbeat(self, *claims: Mapping[str, Any], worker: str = "w1") -> Claim:
-        answer: Claim = await self.call(
+        return await self._ask(
             "runs_heartbeat",
             worker=worker,
             leases=[{"run_id": claim["run_id"], "token": claim["token"]} for claim in claims],
             lease_s=LEASE_S,
         )
-        return answer
 
     async def append(self, claim: Mapping[str, Any], events: list[Json]) -> list[str]:
         """The runs whose lease is lost."""
@@ -281,7 +204,7 @@ class Sql:
     ) -> Claim:
         """The whole answer: {finished, run?, event?}."""
         code = {"succeeded": None, "failed": "agent_error"}.get(status, "cancelled")
-        answer: Claim = await self.call(
+        return await self._ask(
             "runs_finish",
             run_id=claim["run_id"],
             token=claim["token"],
@@ -294,42 +217,18 @@ class Sql:
             charge_credits=charge,
             events=events or [],
         )
-        return answer
 
     async def cancel(self, user: UUID, run_id: UUID | str) -> Claim:
-        answer: Claim = await self.call("runs_cancel", user_id=user, run_id=run_id)
-        return answer
+        return await self._ask("runs_cancel", user_id=user, run_id=run_id)
 
     async def reap(self, *, limit: int = 100) -> dict[str, str]:
         """Outcomes by run."""
         reaped = await self.call("runs_reap", limit=limit, queue_deadline_s=3600)
         return {row["run_id"]: row["outcome"] for row in reaped}
 
-    async def expire(self, run_id: UUID | str) -> None:
-        """The one cheat: the lease ended a moment ago."""
-        await self.connection.execute(
-            "update switchyard.runs set lease_until = clock_timestamp() - interval '1 ms'"
-            " where id = $1 and status = 'running'",
-            UUID(str(run_id)),
-        )
-
     async def read(self, user: UUID, run_id: UUID | str, *, after: int = 0, limit: int = 1000) -> Claim:
         page: Claim = await self.call("events_read", user_id=user, run_id=run_id, after=after, limit=limit)
         return page
-
-    async def log(self, run_id: UUID | str) -> list[tuple[int, str]]:
-        """(seq, type) of every event."""
-        rows = await self.connection.fetch(
-            "select seq, type from switchyard.events where run_id = $1 order by seq", UUID(str(run_id))
-        )
-        return [(row["seq"], row["type"]) for row in rows]
-
-    # Any: the row as JSON.
-    async def row(self, run_id: UUID | str) -> dict[str, Any]:
-        row: dict[str, Any] = await self.connection.fetchval(
-            "select to_jsonb(r) from switchyard.runs r where id = $1", UUID(str(run_id))
-        )
-        return row
 
     async def audit(self) -> list[dict[str, str]]:
         broken: list[dict[str, str]] = await self.call("audit")

@@ -6,11 +6,8 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.errors import RateLimited, problem
 from foundation.limits import (
-    LimitRequests,
     LimitVerdict,
     RequestLimit,
     RequestLimitReached,
@@ -18,6 +15,7 @@ from foundation.limits import (
     caller_key,
 )
 from foundation.limits.counters import BoundedCounters
+from routing.document import problem
 
 
 class Hands:
@@ -168,76 +166,3 @@ def test_a_client_is_known_by_its_address(peer: str | None, real_ip: str | None,
 
 def test_a_caller_is_not_taken_for_an_address() -> None:
     assert caller_key(UUID(int=1)) == "user:00000000-0000-0000-0000-000000000001"
-
-
-async def test_a_stream_passes_part_by_part_with_the_limits_headers() -> None:
-    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
-        for part in (b"1", b"2", b""):
-            await send({"type": "http.response.body", "body": part, "more_body": part != b""})
-
-    sent = await ask(limited(stream, per_minute=5))
-
-    assert [message["type"] for message in sent] == ["http.response.start"] + ["http.response.body"] * 3
-    assert dict(sent[0]["headers"]) == {
-        b"a": b"b",
-        b"ratelimit-policy": b'"requests";q=5;w=60',
-        b"ratelimit": b'"requests";r=4;t=60',
-    }
-
-
-async def test_a_refused_request_never_reaches_the_application() -> None:
-    reached: list[str] = []
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        reached.append(scope["path"])
-
-    front = limited(application, per_minute=1)
-    answers = [await ask(front) for _ in range(3)]
-
-    assert reached == ["/runs"]
-    assert answers[1:] == [[{"type": "refused", "retry_after_s": 60}]] * 2
-
-
-@pytest.mark.parametrize(
-    "scope", [{"type": "websocket"}, {"type": "lifespan"}, {"type": "http", "path": "/health"}]
-)
-async def test_sockets_and_probes_are_not_counted(scope: Scope) -> None:
-    reached: list[str] = []
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        reached.append(scope["type"])
-
-    front = limited(application, per_minute=1)
-    for _ in range(3):
-        await ask(front, {"path": "/runs", **scope})
-
-    assert len(reached) == 3
-
-
-async def ask(front: LimitRequests, scope: Scope | None = None) -> list[Message]:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    await front(scope or {"type": "http", "path": "/runs", "client": ("203.0.113.7", 1)}, receive, send)
-    return sent
-
-
-def limited(application: ASGIApp, *, per_minute: int) -> LimitRequests:
-    async def refuse(_scope: Scope, _receive: Receive, send: Send, /, *, error: RateLimited) -> None:
-        await send({"type": "refused", "retry_after_s": error.retry_after_s})
-
-    def key_of(scope: Scope) -> str | None:
-        return None if scope["path"].startswith("/health") else address_key(scope["client"][0])
-
-    return LimitRequests(
-        application,
-        limit=RequestLimit(per_minute, now=Hands()),
-        key_of=key_of,
-        refuse=refuse,
-    )

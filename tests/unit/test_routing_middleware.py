@@ -9,8 +9,10 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foundation.errors import DatabaseUnavailable
 from foundation.telemetry import Metrics
 from routing.middleware import Access, Failures, RequestId, Unread
+from routing.problems import problem_of
 from routing.waiting import first_of
 
 
@@ -67,6 +69,13 @@ async def test_what_nobody_expected_is_a_problem_that_tells_nothing() -> None:
     assert (start["status"], document["code"]) == (500, "internal_error")
     assert document["requestId"] == dict(start["headers"])[b"x-request-id"].decode()
     assert b"secret" not in body["body"]
+
+
+async def test_a_refusal_says_when_to_come_back() -> None:
+    answer = problem_of(scope(), DatabaseUnavailable("try again"))
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert json.loads(bytes(answer.body))["code"] == "database_unavailable"
 
 
 async def test_half_an_answer_is_left_incomplete() -> None:
