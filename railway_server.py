@@ -51,23 +51,16 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = SystemClock(), Metrics()
-    health = Health(clock)
-    outbound = Outbound()
+    health, readers, outbound = Health(clock), Readers(), Outbound()
     authenticator = Authenticator(settings, outbound=outbound, clock=clock)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     workers = WorkerPool(processes=settings.process_workers, memory_mb=settings.process_memory_mb)
     hub = Hub(db)
     events = EventLog(db, hub=hub, metrics=metrics)
-    engine = Engine(
-        Floor(db=db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock),
-        {**agents(), **(extra_agents or {})},
-        worker=new_worker_id(),
-        slots=settings.worker_slots,
-        retention_days=settings.run_retention_days,
-    )
+    floor = Floor(db=db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock)
+    engine = _engine(settings, floor, {**agents(metrics), **(extra_agents or {})})
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
-    readers = Readers()
     rooms = Rooms(
         settings=settings,
         runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
@@ -80,18 +73,18 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
         version=VERSION,
         readers=readers,
     )
-    services: list[Service] = [
-        db,
-        outbound,
-        authenticator,
-        workers,
-        hub,
-        events,
-        engine,
-        readers,
-        Watchdog(metrics, clock),
-    ]
-    return Backend(create_app(rooms), Lifecycle(services), health)
+    services: list[Service] = [db, outbound, authenticator, workers, hub, events, engine, readers]
+    return Backend(create_app(rooms), Lifecycle([*services, Watchdog(metrics, clock)]), health)
+
+
+def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Engine:
+    return Engine(
+        floor,
+        kinds,
+        worker=new_worker_id(),
+        slots=settings.worker_slots,
+        retention_days=settings.run_retention_days,
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class Metrics:
         )
         self.queue_seconds = self._histogram("heavy_agent_queue_seconds", "Submit to first claim.", QUEUE_S)
         self.first_chunk_seconds = self._histogram(
-            "heavy_agent_first_chunk_seconds", "Submit to the first chunk.", FIRST_CHUNK_S
+            "heavy_agent_first_chunk_seconds", "First claim to the first chunk.", FIRST_CHUNK_S
         )
         self.active_runs = self._gauge("heavy_agent_active_runs", "Runs executing in this process.", "kind")
         self.active_agents_count = self._gauge("active_agents_count", "Agents with a run executing here.")

@@ -54,7 +54,9 @@ class Context:
         journal: Journal,
         meter: Meter,
         compute: Compute,
+        first_chunk: Callable[[float], None] | None = None,
     ) -> None:
+        """`first_chunk` is told once how many seconds after the first claim the first text came."""
         self.run_id = run_id
         self.attempt = attempt
         self.request = request
@@ -64,6 +66,7 @@ class Context:
         self._journal = journal
         self._meter = meter
         self._compute = compute
+        self._first_chunk = first_chunk
         self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
 
     # Any: an event's fields are the agent's own; `tidy` makes them JSON or refuses.
@@ -74,8 +77,12 @@ class Context:
 
     async def chunk(self, content: str) -> None:
         """Text for the person, as it comes."""
-        if content:
-            await self.emit("chunk", content=content)
+        if not content:
+            return
+        await self.emit("chunk", content=content)
+        if self._first_chunk is not None:
+            self._first_chunk(self._meter.elapsed_ms / 1000)
+            self._first_chunk = None
 
     async def progress(self, fraction: float, note: str) -> None:
         """How far the run is: `fraction` 0 to 1."""

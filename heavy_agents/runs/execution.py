@@ -62,6 +62,7 @@ class Execution:
         self._agent = agent
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._stopped_at_s = math.inf
         self._meter = Meter(
             request.agent.price,
             used=Usage.from_json(claim["usage"]),
@@ -79,11 +80,14 @@ class Execution:
             journal=Journal(floor.db, lease, claim),
             meter=self._meter,
             compute=floor.compute,
+            # After a lost worker the person has seen text before, or has waited too long to tell.
+            first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
 
     def stop(self, reason: Stop) -> None:
         """Stop the run; the first reason given counts."""
         if not self._stop.done():
+            self._stopped_at_s = self._floor.clock.monotonic()
             self._stop.set_result(reason)
 
     async def run(self) -> str:
@@ -197,9 +201,11 @@ class Execution:
     def _count(self, run: Mapping[str, Any]) -> None:
         metrics = self._floor.metrics
         metrics.runs_total.labels(kind=run["kind"], status=run["status"]).inc()
-        metrics.run_seconds.labels(kind=run["kind"]).observe((run["ended_ms"] - run["started_ms"]) / 1000)
+        metrics.run_seconds.labels(kind=run["kind"]).observe((run["ended_ms"] - run["created_ms"]) / 1000)
         outcome = "settled" if run["credits_used"] else "released"
         metrics.credits_total.labels(outcome=outcome).inc(run["credits_used"] or run["hold_credits"])
+        if run["status"] == "cancelled":
+            metrics.cancel_seconds.observe(self._floor.clock.monotonic() - self._stopped_at_s)
 
 
 def _deadline_s(in_ms: int | None, clock: Clock) -> float:

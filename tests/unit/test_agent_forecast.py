@@ -8,6 +8,7 @@ import pytest
 
 from forecast import job
 from foundation.errors import InvalidBody, Json
+from foundation.telemetry import Metrics
 from foundation.workers import Progress, WorkerPool
 from heavy_agents.agents import ForecastAgent, agents
 from heavy_agents.agents.forecast_text import Document, describe
@@ -37,6 +38,7 @@ class OneRun(Context):
 
     def __init__(self, request: RunRequest, pool: WorkerPool) -> None:
         self.request = request
+        self.attempt = 1
         self.pool = pool
         self.steps: list[str] = []
         self.notes: list[str] = []
@@ -80,7 +82,7 @@ async def test_a_run_ends_with_the_forecast_its_files_and_a_text(pool: WorkerPoo
     raw: dict[str, Json] = {"series": demo(), "name": "Leisure jobs", "level": 0.8}
     run = OneRun(asked(raw), pool)
 
-    answer = await ForecastAgent().run(run)
+    answer = await ForecastAgent(Metrics()).run(run)
 
     # The same numbers as in this process: nothing depends on where it was computed.
     expected = job.run(raw, silent)
@@ -101,25 +103,25 @@ def test_a_wrong_input_is_refused_with_paths_into_the_body() -> None:
     series[3] = {"date": "1.4.2006", "value": None}
 
     with pytest.raises(InvalidBody) as refused:
-        ForecastAgent().check(asked({"series": series, "horizon": 9_999}))
+        ForecastAgent(Metrics()).check(asked({"series": series, "horizon": 9_999}))
 
     assert [each.field for each in refused.value.errors] == ["input.series[3].date", "input.horizon"]
 
 
 def test_a_run_without_a_series_is_told_that_it_needs_one() -> None:
     with pytest.raises(InvalidBody) as refused:
-        ForecastAgent().check(asked({}))
+        ForecastAgent(Metrics()).check(asked({}))
 
     assert refused.value.errors[0].field == "input.series"
     assert "is missing" in refused.value.errors[0].message
 
 
 def test_a_right_input_is_let_through() -> None:
-    ForecastAgent().check(asked({"series": demo()}))
+    ForecastAgent(Metrics()).check(asked({"series": demo()}))
 
 
 def test_the_forecast_agent_is_known_by_its_kind() -> None:
-    assert agents()["forecast"].kind == "forecast"
+    assert agents(Metrics())["forecast"].kind == "forecast"
 
 
 def test_the_text_names_the_method_the_test_and_every_warning() -> None:
