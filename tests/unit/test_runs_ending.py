@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from foundation.errors import DatabaseUnavailable, InternalError, ModelUnavailable
+from foundation.workers import JobCrashed, JobFailed, JobTimedOut
+from heavy_agents.credits import Blame, Price, Usage, charge
+from heavy_agents.events import EventTooLarge
+from heavy_agents.runs import AgentFailed, Answer, CreditExhausted
+from heavy_agents.runs.ending import Stop, failed, stopped, succeeded
+
+PRICE = Price(flat=2, per_1k_tokens=3, ceiling=10)
+USED = Usage(model_calls=1, output_tokens=1_001)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "blame"),
+    [
+        (AgentFailed("no table on the page"), "agent_error", Blame.USER),
+        (CreditExhausted(), "credit_exhausted", Blame.BUDGET),
+        (EventTooLarge("note", 70_000), "agent_error", Blame.USER),
+        (JobFailed(error_type="ValueError", message="secret", trace=""), "agent_error", Blame.USER),
+        (JobCrashed("out of memory"), "computation_crashed", Blame.PLATFORM),
+        (JobTimedOut(timeout_s=120), "deadline_exceeded", Blame.PLATFORM),
+        (ModelUnavailable("the model does not answer"), "model_unavailable", Blame.PLATFORM),
+        (DatabaseUnavailable("away"), "database_unavailable", Blame.PLATFORM),
+        (InternalError("oops"), "internal_error", Blame.PLATFORM),
+        (ZeroDivisionError("secret"), "agent_error", Blame.USER),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_left_the_agent_decides_code_and_blame(error: Exception, code: str, blame: Blame) -> None:
+    ending = failed(error)
+
+    assert (ending.status, ending.code, ending.blame) == ("failed", code, blame)
+    assert "secret" not in str(ending.error)
+
+
+def test_a_cancelled_run_is_the_users_doing_and_a_late_one_the_platforms() -> None:
+    assert (stopped(Stop.CANCEL).status, stopped(Stop.CANCEL).blame) == ("cancelled", Blame.USER)
+    assert (stopped(Stop.DEADLINE).status, stopped(Stop.DEADLINE).blame) == ("failed", Blame.PLATFORM)
+
+
+@pytest.mark.parametrize(
+    ("blame", "usage", "credits_due"),
+    [
+        (Blame.NOBODY, USED, 2 + 4),
+        (Blame.NOBODY, Usage(), 2),
+        (Blame.NOBODY, Usage(output_tokens=100_000), 10),
+        (Blame.BUDGET, Usage(), 10),
+        (Blame.USER, USED, 2 + 4),
+        (Blame.USER, Usage(), 0),
+        (Blame.PLATFORM, USED, 0),
+    ],
+)
+def test_who_is_to_blame_decides_the_charge(blame: Blame, usage: Usage, credits_due: int) -> None:
+    assert charge(blame, PRICE, usage, elapsed_ms=0) == credits_due
+
+
+def test_an_answer_that_cannot_be_stored_is_the_agents_own_error() -> None:
+    assert succeeded(Answer("x" * 1_100_000)).code == "agent_error"
+    assert succeeded(Answer("fine", {"a": 1})).status == "succeeded"
+
+
+def test_usage_survives_its_json() -> None:
+    assert Usage.from_json(USED.to_json()) == USED

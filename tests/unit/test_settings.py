@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+
+from foundation.settings import CreditsOwner, Environment, Settings, SettingsError, load
+
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://u:p@db.example/app",
+    "SUPABASE_URL": "https://ref.supabase.co/",
+    "RAILWAY_BACKEND_SECRET": "r" * 32,
+    "METRICS_TOKEN": "m" * 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An environment without settings, in a folder without `.env`."""
+    for field in Settings.model_fields.values():
+        for name in getattr(field.validation_alias, "choices", ()):
+            monkeypatch.delenv(str(name), raising=False)
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+
+
+def mistakes(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load()
+    return refused.value.lines
+
+
+def test_nothing_needs_to_be_set_for_development() -> None:
+    settings = load()
+
+    assert settings.environment is Environment.DEVELOPMENT
+    assert settings.port == 8000
+    assert settings.credits_owner is CreditsOwner.BACKEND
+    assert settings.jwks_url is None
+
+
+def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = mistakes(monkeypatch, PORT="many", DRAIN_SECONDS="0")
+
+    assert lines == [
+        "PORT: got 'many', wants a port number, 0 to 65535 (0 picks a free one)",
+        "DRAIN_SECONDS: got '0', wants seconds between SIGTERM and the end, 1 to 600",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SUPABASE_JWT_SECRET", "short-secret"),
+        ("RAILWAY_BACKEND_SECRET", "short-secret"),
+        ("METRICS_TOKEN", "short-secret"),
+        ("DATABASE_URL", "mysql://user:short-secret@db"),
+    ],
+)
+def test_a_refused_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    (line,) = mistakes(monkeypatch, **{variable: value})
+
+    assert line.startswith(f"{variable}: got ")
+    assert "short-secret" not in line
+
+
+@pytest.mark.parametrize("missing", [name for name in PRODUCTION if name != "ENVIRONMENT"])
+def test_production_does_not_start_without_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    given = {name: value for name, value in PRODUCTION.items() if name != missing}
+
+    lines = mistakes(monkeypatch, **given)
+
+    assert any(line.startswith(f"{missing}: not set, wants ") for line in lines)
+
+
+def test_a_complete_production_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load()
+
+    assert settings.is_production
+    assert settings.issuer == "https://ref.supabase.co/auth/v1"
+    assert settings.jwks_url == "https://ref.supabase.co/auth/v1/.well-known/jwks.json"
+    assert set(settings.secrets) == {"r" * 32, "m" * 16}
+
+
+@pytest.mark.parametrize("name", ["RAILWAY_ENVIRONMENT", "NODE_ENV", "ENVIRONMENT"])
+def test_the_platforms_own_names_for_the_environment_count(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert mistakes(monkeypatch, **{name: "staging"})  # as strict as production
+
+
+def test_a_variable_set_to_nothing_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", " ")
+    monkeypatch.setenv("METRICS_TOKEN", "")
+
+    settings = load()
+
+    assert settings.database_url is None
+    assert settings.metrics_token is None
+
+
+def test_origins_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
+
+    assert load().allowed_origins == ("https://a.example", "https://b.example")
