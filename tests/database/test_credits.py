@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from foundation.errors import InsufficientCredits, InvalidRequest, KeyConflict
-from tests.support.database import DatabaseServer
-from tests.support.sql import Sql, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=40) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import Sql
 
 
 async def test_an_account_opens_with_a_row_of_the_ledger(sql: Sql) -> None:

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from foundation.errors import BadCursor, InternalError, InvalidRequest, Json, RunNotFound
-from tests.support.database import DatabaseServer
-from tests.support.sql import Claim, Sql, chunks, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import Claim, Sql, chunks
 
 
 def entry(claim: Claim, events: list[Json]) -> Json:

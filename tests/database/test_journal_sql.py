@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
 from foundation.errors import ArtifactNotFound, RunNotFound, WrongCaller
-from tests.support.database import DatabaseServer
-from tests.support.sql import Claim, Sql, opened
+from tests.support.sql import Claim, Sql
 
 CONTENT = bytes(range(256))
 FILE = base64.b64encode(CONTENT).decode()
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
 
 
 async def test_a_step_is_journaled_once_and_the_first_result_stays(sql: Sql) -> None:

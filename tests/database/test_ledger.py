@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-from tests.support.database import DatabaseServer
-from tests.support.sql import Sql, opened
+from tests.support.sql import Sql
 
 # kind, amount, held, key, hold_key
 Row = tuple[str, int, int, str | None, str | None]
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=4) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
 
 
 @pytest.mark.parametrize(

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
 from foundation.errors import InsufficientCredits, KeyConflict, RateLimited
-from tests.support.database import DatabaseServer
-from tests.support.sql import Sql, opened
+from tests.support.sql import Sql
 
 
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=20) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    await _stand_still(shared)
-    yield shared
-    assert await shared.audit() == []
+@pytest.fixture(autouse=True)
+async def _still(sql: Sql) -> None:
+    await _stand_still(sql)
 
 
 @pytest.mark.parametrize(

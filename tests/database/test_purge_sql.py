@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-import pytest
-
-from tests.support.database import DatabaseServer
-from tests.support.sql import Claim, Sql, chunks, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=20) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import Claim, Sql, chunks
 
 
 async def test_a_purge_removes_whole_runs_and_only_old_ones(sql: Sql) -> None:

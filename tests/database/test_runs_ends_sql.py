@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from itertools import chain
 from uuid import UUID, uuid4
 
 import pytest
 
 from foundation.errors import RunNotFound
-from tests.support.database import DatabaseServer
-from tests.support.sql import Claim, Sql, chunks, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=20) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import Claim, Sql, chunks
 
 
 async def test_a_waiting_run_is_cancelled_at_once_and_costs_nothing(sql: Sql) -> None:

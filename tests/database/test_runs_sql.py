@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import chain
 from uuid import UUID, uuid4
 
@@ -12,21 +11,7 @@ import pytest
 from foundation.errors import (
     InternalError,
 )
-from tests.support.database import DatabaseServer
-from tests.support.sql import LEASE_S, Sql, chunks, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=64) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import LEASE_S, Sql, chunks
 
 
 async def test_runs_are_claimed_oldest_first_and_by_kind(sql: Sql) -> None:

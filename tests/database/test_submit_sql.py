@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -17,21 +16,7 @@ from foundation.errors import (
     RunNotFound,
 )
 from foundation.ids import new_run_id
-from tests.support.database import DatabaseServer
-from tests.support.sql import Sql, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server, size=64) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> AsyncIterator[Sql]:
-    await shared.wipe()
-    yield shared
-    assert await shared.audit() == []
+from tests.support.sql import Sql
 
 
 async def test_an_accepted_run_waits_with_its_hold_and_its_first_event(sql: Sql) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,12 @@ async def replicas(demo_url: str, tmp_path: Path) -> AsyncIterator[tuple[ServerP
         yield first, second
 
 
-@asynccontextmanager
-async def auditor(url: str) -> AsyncIterator[PoolDatabase]:
+# Any: rows of the audit.
+async def audit(url: str) -> Any:
     database = PoolDatabase(url, size=2)
     await database.start()
     try:
-        yield database
+        return await database.call("switchyard_audit")
     finally:
         await database.stop()
 
@@ -58,17 +57,17 @@ async def read_to_the_end(server: ServerProcess, run_id: str, *, after: int) -> 
     return [message async for message in server.messages(run_id, after=after)]
 
 
-def check_one_ending(seen: list[dict[str, Any]]) -> None:
+async def check_handed_over(
+    server: ServerProcess, run_id: str, seen: list[dict[str, Any]], *, url: str
+) -> None:
+    """Two claims, every event once and in order, one ending, one charge, nothing the audit minds."""
     assert [message["seq"] for message in seen] == list(range(1, len(seen) + 1))
     assert [message["type"] for message in seen if message["type"] in {"done", "error"}] == ["done"]
-
-
-async def check_one_charge(server: ServerProcess, run_id: str, *, attempts: int) -> None:
     receipt = await server.get(f"/api/runs/{run_id}/receipt")
     assert [entry["kind"] for entry in receipt["entries"]] == ["hold", "settle"]
-    assert receipt["charged"] == 1
-    assert receipt["attempts"] == attempts
+    assert (receipt["charged"], receipt["attempts"]) == (1, 2)
     assert (await server.get("/api/credits"))["available"] == 49
+    assert await audit(url) == []
 
 
 async def test_a_run_whose_server_is_killed_while_it_computes_ends_once_after_a_new_start(
@@ -82,13 +81,10 @@ async def test_a_run_whose_server_is_killed_while_it_computes_ends_once_after_a_
     async with ServerProcess.running(DATA_DIR=str(own_data)) as server:
         seen += await read_to_the_end(server, run_id, after=seen[-1]["seq"])
 
-        check_one_ending(seen)
         assert "retry" in [message["type"] for message in seen]
-        await check_one_charge(server, run_id, attempts=2)
         url = embedded_url(own_data)
         assert url is not None
-        async with auditor(url) as database:
-            assert await database.call("switchyard_audit") == []
+        await check_handed_over(server, run_id, seen, url=url)
 
 
 async def test_another_replica_goes_on_when_the_one_that_executes_is_killed(
@@ -101,10 +97,7 @@ async def test_another_replica_goes_on_when_the_one_that_executes_is_killed(
     await first.kill()
     seen += await read_to_the_end(second, run_id, after=seen[-1]["seq"])
 
-    check_one_ending(seen)
-    await check_one_charge(second, run_id, attempts=2)
-    async with auditor(demo_url) as database:
-        assert await database.call("switchyard_audit") == []
+    await check_handed_over(second, run_id, seen, url=demo_url)
 
 
 async def test_a_replica_frozen_past_its_lease_writes_nothing_when_it_wakes(
@@ -119,11 +112,8 @@ async def test_a_replica_frozen_past_its_lease_writes_nothing_when_it_wakes(
     frozen.resume()
     await until(lambda: is_idle(frozen), within_s=20)
 
-    check_one_ending(seen)
     assert (await other.get(f"/api/runs/{run_id}"))["lastSeq"] == len(seen)
-    await check_one_charge(other, run_id, attempts=2)
-    async with auditor(demo_url) as database:
-        assert await database.call("switchyard_audit") == []
+    await check_handed_over(other, run_id, seen, url=demo_url)
 
 
 async def test_a_server_told_to_go_hands_its_run_over_and_that_claim_is_no_attempt(
@@ -136,10 +126,7 @@ async def test_a_server_told_to_go_hands_its_run_over_and_that_claim_is_no_attem
     assert await leaving.terminate(within_s=10) == 0
     seen += await read_to_the_end(staying, run_id, after=seen[-1]["seq"])
 
-    check_one_ending(seen)
-    await check_one_charge(staying, run_id, attempts=2)
-    async with auditor(demo_url) as database:
-        assert await database.call("switchyard_audit") == []
+    await check_handed_over(staying, run_id, seen, url=demo_url)
 
 
 async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_executes(
@@ -154,8 +141,7 @@ async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_exec
 
     assert answer.status_code == 202
     assert (rest[-1]["type"], rest[-1]["code"]) == ("error", "cancelled")
-    async with auditor(demo_url) as database:
-        assert await database.call("switchyard_audit") == []
+    assert await audit(demo_url) == []
 
 
 async def is_idle(server: ServerProcess) -> bool:
