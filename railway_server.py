@@ -55,9 +55,18 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
     authenticator = Authenticator(settings, outbound=outbound, clock=clock)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     workers = WorkerPool(processes=settings.process_workers, memory_mb=settings.process_memory_mb)
+    lease_db = PoolDatabase(settings.database_url, size=2)
     hub = Hub(db)
-    events = EventLog(db, hub=hub, metrics=metrics)
-    floor = Floor(db=db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock)
+    events = EventLog(lease_db, hub=hub, metrics=metrics)
+    floor = Floor(
+        db=db,
+        lease_db=lease_db,
+        events=events,
+        hub=hub,
+        compute=workers,
+        metrics=metrics,
+        clock=clock,
+    )
     engine = _engine(settings, floor, {**agents(metrics), **(extra_agents or {})})
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
@@ -73,7 +82,7 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
         version=VERSION,
         readers=readers,
     )
-    services: list[Service] = [db, outbound, authenticator, workers, hub, events, engine, readers]
+    services: list[Service] = [db, lease_db, outbound, authenticator, workers, hub, events, engine, readers]
     return Backend(create_app(rooms), Lifecycle([*services, Watchdog(metrics, clock)]), health)
 
 

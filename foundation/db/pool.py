@@ -74,6 +74,11 @@ class PoolDatabase:
         connection = await _acquire(pool)
         try:
             return await connection.fetchval(statement, *args.values())
+        except asyncio.CancelledError:
+            # Whoever gave up must not wait for the server to say that it has stopped: on a dead connection
+            # that takes as long as the command may. Every call is safe to abandon.
+            connection.terminate()
+            raise
         except Exception as error:
             raise _failure(error) from error
         finally:

@@ -49,6 +49,7 @@ class Follower:
         """
         with self._hub.subscribe(run_id) as subscription:
             while True:
+                subscription.restart(after)
                 page = await self.read(user_id, run_id, after=after)
                 if page.events:
                     after = page.events[-1].seq
@@ -66,12 +67,7 @@ class Follower:
 
 async def _live(subscription: Subscription, after: int) -> AsyncIterator[list[Event]]:
     """What the hub hands on, until something is missing between it and `after`."""
-    subscription.is_behind = False
-    subscription.cursor = after
-    while True:
-        batch = [event for event in await subscription.take() if event.seq > after]
-        if subscription.is_behind or (batch and batch[0].seq != after + 1):
-            return
+    while (batch := await subscription.take(after)) is not None:
         if batch:
-            after = subscription.cursor = batch[-1].seq
+            after = batch[-1].seq
             yield batch

@@ -24,27 +24,40 @@ POLL_PAGE = 200
 
 
 class Subscription:
-    """One reader's place: what has been stored since it looked last."""
+    """One reader's place: what has been stored since it looked last, each event once."""
 
     def __init__(self) -> None:
-        self.is_behind = False
-        self.cursor = 0
+        self.newest = 0
+        self._is_behind = False
         self._queue: list[Event] = []
         self._arrived = asyncio.Event()
 
+    def restart(self, after: int) -> None:
+        """Forget what is queued: the reader is about to read the log from `after` on."""
+        self.newest = after
+        self._is_behind = False
+        self._queue.clear()
+
     def offer(self, events: list[Event]) -> None:
-        if len(self._queue) + len(events) > QUEUE_EVENTS:
-            self.is_behind = True
+        fresh = [event for event in events if event.seq > self.newest]
+        if not fresh:
+            return
+        self.newest = fresh[-1].seq
+        if len(self._queue) + len(fresh) > QUEUE_EVENTS:
+            self._is_behind = True
             self._queue.clear()
         else:
-            self._queue.extend(events)
+            self._queue.extend(fresh)
         self._arrived.set()
 
-    async def take(self) -> list[Event]:
-        """Wait for events newer than the last ones; empty when the reader must go back to the log."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        taken, self._queue = self._queue, []
+    async def take(self, after: int) -> list[Event] | None:
+        """Wait for the events after a number, without a gap; None when the reader must go back to the log."""
+        while not (self._queue or self._is_behind):
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken, self._queue = [event for event in self._queue if event.seq > after], []
+        if self._is_behind or (taken and taken[-1].seq != after + len(taken)):
+            return None
         return taken
 
 
@@ -91,7 +104,8 @@ class Hub:
 
     async def _poll(self) -> None:
         cursors = {
-            run_id: min(subscription.cursor for subscription in followers)
+            # Who is further behind goes back to the log; the others must not wait for that.
+            run_id: max(subscription.newest for subscription in followers)
             for run_id, followers in self._subscriptions.items()
             if run_id not in self._here
         }

@@ -8,6 +8,8 @@ refuses a batch, each run's part is tried alone, so that one bad event fails its
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from itertools import islice
 from uuid import UUID
 
 import structlog
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 1.0
+BUSY_S = 0.02
 # More runs in one statement bring little, and a long one delays everybody in it.
 RUNS_A_FLUSH = 256
 
@@ -37,6 +40,7 @@ class EventLog:
         self._hub = hub
         self._metrics = metrics
         self._writers: dict[UUID, Writer] = {}
+        self._resting: set[Writer] = set()
         self._dirty = asyncio.Event()
         self._tasks = TaskOwner("events")
 
@@ -50,6 +54,9 @@ class EventLog:
         await self._tasks.stop()
 
     def open(self, run_id: UUID, token: UUID, *, last_seq: int) -> Writer:
+        """A writer under a lease's token; an earlier one of the same run has lost its lease."""
+        if (earlier := self._writers.get(run_id)) is not None:
+            earlier.fail(LeaseLost())
         writer = Writer(run_id, token, last_seq=last_seq, notify=self._dirty.set)
         self._writers[run_id] = writer
         self._hub.executes_here(run_id)
@@ -69,15 +76,26 @@ class EventLog:
             try:
                 await self._flush(self._due())
                 retry_s = RETRY_FIRST_S
-            except DatabaseUnavailable:
-                log.warning("flush_failed", retry_s=retry_s)
+            except Exception as error:
+                # Nothing is lost: the same batches are sent again. A flusher that ended would stop every run.
+                log.warning("flush_failed", retry_s=retry_s, exc_info=_unexpected(error))
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, RETRY_MOST_S)
             if self._due():
                 self._dirty.set()
 
     def _due(self) -> list[Writer]:
-        return [writer for writer in self._writers.values() if writer.is_dirty][:RUNS_A_FLUSH]
+        due = (each for each in self._writers.values() if each.is_dirty and each not in self._resting)
+        return list(islice(due, RUNS_A_FLUSH))
+
+    def _rest(self, writer: Writer) -> None:
+        """Leave out a run whose row somebody else has locked for a moment."""
+        self._resting.add(writer)
+        asyncio.get_running_loop().call_later(BUSY_S, self._go_on, writer)
+
+    def _go_on(self, writer: Writer) -> None:
+        self._resting.discard(writer)
+        self._dirty.set()
 
     async def _flush(self, writers: list[Writer]) -> None:
         if not writers:
@@ -92,17 +110,28 @@ class EventLog:
                     await self._flush([writer])
             else:
                 log.exception("events_refused", run_id=str(writers[0].run_id))
-                await writers[0].break_off(error)
+                writers[0].fail(error)
 
     async def _store(self, writers: list[Writer]) -> None:
         batch: list[Json] = [batch_entry(writer, writer.take()) for writer in writers]
         with self._metrics.flush_seconds.time():
             answer = await self._db.call("switchyard_events_append", batch=batch)
-        lost = {UUID(run_id) for run_id in answer["lost"]}
+        lost, busy = _ids(answer["lost"]), _ids(answer["busy"])
         for writer in writers:
             if writer.run_id in lost:
-                await writer.break_off(LeaseLost())
+                writer.fail(LeaseLost())
+            elif writer.run_id in busy:
+                self._rest(writer)
             else:
-                stored = await writer.confirm()
+                stored = writer.confirm()
                 self._metrics.events_total.inc(len(stored))
                 self._hub.publish(writer.run_id, stored)
+
+
+def _ids(texts: Iterable[str]) -> set[UUID]:
+    return {UUID(text) for text in texts}
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """What is worth a trace: that the database is away is not."""
+    return None if isinstance(error, DatabaseUnavailable) else error

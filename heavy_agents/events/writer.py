@@ -39,7 +39,7 @@ class Writer:
         self._inflight: list[Event] = []
         # Set when nothing more can be stored, with the reason.
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-        self._progress = asyncio.Condition()
+        self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def is_dirty(self) -> bool:
@@ -68,14 +68,12 @@ class Writer:
 
     async def flushed(self) -> None:
         """Wait until everything emitted so far is durable."""
-        async with self._progress:
-            await self._progress.wait_for(lambda: not self.is_dirty)
+        await self._until(lambda: not (self._pending or self._inflight))
         self._check()
 
     async def close(self) -> list[Event]:
         """Number what is still pending and hand it over, to be stored together with the end of the run."""
-        async with self._progress:
-            await self._progress.wait_for(lambda: not self._inflight or self.failure.done())
+        await self._until(lambda: not self._inflight)
         self._check()
         return self._number()
 
@@ -85,19 +83,30 @@ class Writer:
             self._inflight = self._number()
         return self._inflight
 
-    async def confirm(self) -> list[Event]:
+    def confirm(self) -> list[Event]:
         """The batch is durable."""
-        async with self._progress:
-            stored, self._inflight = self._inflight, []
-            self._progress.notify_all()
+        stored, self._inflight = self._inflight, []
+        self._wake()
         return stored
 
-    async def break_off(self, reason: Exception) -> None:
-        """Nothing more can be stored; everyone waiting is told `reason`."""
-        async with self._progress:
-            if not self.failure.done():
-                self.failure.set_result(reason)
-            self._progress.notify_all()
+    def fail(self, reason: Exception) -> None:
+        """Nothing more can be stored; everyone waiting is told `reason`. The first reason counts."""
+        if not self.failure.done():
+            self.failure.set_result(reason)
+        self._wake()
+
+    async def _until(self, claim: Callable[[], bool]) -> None:
+        """Wait until `claim` is true, or nothing more can be stored."""
+        while not (self.failure.done() or claim()):
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _number(self) -> list[Event]:
         drafts, self._pending, self._pending_bytes = merge(self._pending), [], 0
@@ -106,13 +115,9 @@ class Writer:
         return [Event(seq, draft.type, draft.data) for seq, draft in enumerate(drafts, first)]
 
     async def _room_for(self, draft: Draft) -> None:
-        if self._pending_bytes + draft.size_bytes <= BUFFER_BYTES:
-            return
         try:
-            async with asyncio.timeout(FULL_LIMIT_S), self._progress:
-                await self._progress.wait_for(
-                    lambda: self.failure.done() or self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
-                )
+            async with asyncio.timeout(FULL_LIMIT_S):
+                await self._until(lambda: self._pending_bytes + draft.size_bytes <= BUFFER_BYTES)
         except TimeoutError as error:
             raise DatabaseUnavailable("the run's events could not be stored in time") from error
 

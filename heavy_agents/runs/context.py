@@ -13,7 +13,7 @@ from uuid import UUID
 from foundation.db import Database
 from foundation.errors import Json
 from foundation.workers import Progress
-from heavy_agents.credits import Blame, Usage
+from heavy_agents.credits import Usage
 from heavy_agents.events import LeaseLost, Writer, tidy
 from heavy_agents.runs.answer import CreditExhausted
 from heavy_agents.runs.journal import Journal
@@ -67,6 +67,7 @@ class Context:
         self._meter = meter
         self._compute = compute
         self._first_chunk = first_chunk
+        self._steps: set[asyncio.Task[Json]] = set()
         self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
 
     # Any: an event's fields are the agent's own; `tidy` makes them JSON or refuses.
@@ -99,7 +100,19 @@ class Context:
         if self._meter.is_exhausted:
             raise CreditExhausted
         # A task of its own: the step's name and usage then end with it, also when steps run in parallel.
-        return await asyncio.create_task(self._do(name, work), name=f"step.{name}")
+        step = asyncio.create_task(self._do(name, work), name=f"step.{name}")
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        return await step
+
+    async def stop_steps(self, *, within_s: float) -> bool:
+        """End the steps that outlive their agent, as siblings of a failed one do; false when one does not."""
+        for step in self._steps:
+            step.cancel()
+        if not self._steps:
+            return True
+        _, late = await asyncio.wait(tuple(self._steps), timeout=within_s)
+        return not late
 
     async def compute(
         self,
@@ -167,8 +180,7 @@ class Context:
             name,
             result,
             usage=used.usage,
-            run_usage=self._meter.usage,
-            accrued_credits=self._meter.charge(Blame.USER),
+            accrued_credits=self._meter.journal(used.usage),
             duration_ms=self._meter.elapsed_ms - began_ms,
         )
         return result

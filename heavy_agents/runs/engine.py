@@ -187,8 +187,9 @@ class Engine:
             self._woken.clear()
             try:
                 await self._claim()
-            except DatabaseUnavailable:
-                log.warning("claim_failed")
+            except Exception as error:
+                # A loop that ended would leave every queued run to others, or to nobody.
+                log.warning("claim_failed", exc_info=_unexpected(error))
             try:
                 await asyncio.wait_for(self._woken.wait(), IDLE_CLAIM_S)
             except TimeoutError:
@@ -229,31 +230,32 @@ class Engine:
         sent_at_s = self._floor.clock.monotonic()
         try:
             async with asyncio.timeout(HEARTBEAT_S):
-                answer = await self._floor.db.call(
+                answer = await self._floor.lease_db.call(
                     "switchyard_runs_heartbeat",
                     worker=self.worker,
                     leases=[{"run_id": run_id, "token": token} for run_id, token in leases.items()],
                     lease_s=LEASE_S,
                 )
-        except (DatabaseUnavailable, TimeoutError):
-            log.warning("heartbeat_failed", runs=len(leases))
+        except Exception as error:
+            log.warning("heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
             return HEARTBEAT_RETRY_S
-        self._heard(answer, asked=leases, sent_at_s=sent_at_s)
-        return HEARTBEAT_S
+        return self._heard(answer, asked=leases, sent_at_s=sent_at_s)
 
     # Any: the answer as the database's JSON gives it.
-    def _heard(self, answer: Mapping[str, Any], *, asked: Mapping[str, str], sent_at_s: float) -> None:
-        lost, cancel = set(answer["lost"]), set(answer["cancel"])
+    def _heard(self, answer: Mapping[str, Any], *, asked: Mapping[str, str], sent_at_s: float) -> float:
+        renewed, lost, cancel = set(answer["renewed"]), set(answer["lost"]), set(answer["cancel"])
         for run_id in asked:
             execution = self._executions.get(UUID(run_id))
             if execution is None or str(execution.lease.token) != asked[run_id]:
                 continue
             if run_id in lost:
                 execution.stop(Stop.LOST)
-            else:
+            elif run_id in renewed:
                 execution.lease.renewed(sent_at_s=sent_at_s)
             if run_id in cancel:
                 execution.stop(Stop.CANCEL)
+        is_complete = len(renewed) + len(lost) == len(asked)
+        return HEARTBEAT_S if is_complete else HEARTBEAT_RETRY_S
 
     async def _reap(self) -> None:
         # Replicas must not all ask in the same moment.
@@ -277,3 +279,8 @@ class Engine:
                 "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
             )
             removed = answer["runs"]
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """What is worth a trace: that the database is away is not."""
+    return None if isinstance(error, DatabaseUnavailable | TimeoutError) else error

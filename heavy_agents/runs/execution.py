@@ -41,9 +41,19 @@ class Floor:
     """What every execution of this process stands on."""
 
     def __init__(
-        self, *, db: Database, events: EventLog, hub: Hub, compute: Compute, metrics: Metrics, clock: Clock
+        self,
+        *,
+        db: Database,
+        lease_db: Database,
+        events: EventLog,
+        hub: Hub,
+        compute: Compute,
+        metrics: Metrics,
+        clock: Clock,
     ) -> None:
+        """`lease_db` has connections of its own: requests must never keep a heartbeat waiting."""
         self.db = db
+        self.lease_db = lease_db
         self.events = events
         self.hub = hub
         self.compute = compute
@@ -65,8 +75,8 @@ class Execution:
         self._stopped_at_s = math.inf
         self._meter = Meter(
             request.agent.price,
-            used=Usage.from_json(claim["usage"]),
-            elapsed_ms=claim["elapsed_ms"],
+            journaled=Usage.from_json(claim["usage"]),
+            executed_ms=claim["executed_ms"],
             clock=floor.clock,
         )
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
@@ -98,7 +108,7 @@ class Execution:
             log.warning("lease_lost")
             return "lost"
         finally:
-            await self._writer.break_off(LeaseLost())
+            self._writer.fail(LeaseLost())
             self._floor.events.forget(self._writer)
 
     async def _run(self) -> str:
@@ -150,12 +160,12 @@ class Execution:
     async def _end(self, work: asyncio.Task[Answer]) -> None:
         work.cancel()
         _, late = await asyncio.wait({work}, timeout=AGENT_STOP_S)
-        if late:
+        if late or not await self._context.stop_steps(within_s=AGENT_STOP_S):
             log.error("agent_ignores_cancellation", within_s=AGENT_STOP_S)
 
     async def _finish(self, ending: Ending) -> str:
         try:
-            return await self._end_with(ending, await self._writer.close())
+            return await self._end_with(ending, await self._close())
         except HeavyError as error:
             # An event or the answer cannot be stored: the run ends all the same, and says so.
             log.exception("ending_refused", status=ending.status)
@@ -183,8 +193,18 @@ class Execution:
         self._count(answer["run"])
         return ending.status
 
+    async def _close(self) -> list[Event]:
+        """The events that are still to be stored, once those under way are."""
+        while True:
+            try:
+                async with asyncio.timeout(self.lease.remaining_s):
+                    return await self._writer.close()
+            except TimeoutError:
+                if not self.lease.holds:
+                    raise LeaseLost from None
+
     async def _release(self) -> str:
-        events = await self._writer.close()
+        events = await self._close()
         answer = await self.lease.insist(
             lambda: self._floor.db.call(
                 "switchyard_runs_release",

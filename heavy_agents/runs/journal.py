@@ -51,14 +51,24 @@ class Journal:
         step = self._steps.get(name)
         if step is None:
             return None
-        if step["blob"] is None:
-            return Recorded(step["result"])
+        if step["blob"] is not None:
+            return Recorded(await self._large(step["blob"]))
+        return Recorded(step["result"] if step["is_here"] else await self._elsewhere(name))
+
+    async def _large(self, name: str) -> Json:
         found = await self._lease.insist(
-            lambda: self._db.call(
-                "switchyard_blobs_read", run_id=self._run_id, purpose="step", name=step["blob"]
-            )
+            lambda: self._db.call("switchyard_blobs_read", run_id=self._run_id, purpose="step", name=name)
         )
-        return Recorded(orjson.loads(base64.b64decode(found["base64"])))
+        result: Json = orjson.loads(base64.b64decode(found["base64"]))
+        return result
+
+    async def _elsewhere(self, name: str) -> Json:
+        """A result that did not come with the claim, because the journal is long."""
+        found = await self._lease.insist(
+            lambda: self._db.call("switchyard_steps_read", run_id=self._run_id, name=name)
+        )
+        result: Json = found["result"]
+        return result
 
     def began_before(self, name: str) -> int | None:
         """Number of the last event before an earlier, unfinished try of this step; None for a first try."""
@@ -70,7 +80,6 @@ class Journal:
         result: Json,
         *,
         usage: Usage,
-        run_usage: Usage,
         accrued_credits: int,
         duration_ms: int,
     ) -> None:
@@ -90,11 +99,10 @@ class Journal:
                 result=None if is_large else result,
                 result_base64=base64.b64encode(encoded).decode() if is_large else None,
                 usage=usage.to_json(),
-                run_usage=run_usage.to_json(),
                 accrued_credits=accrued_credits,
                 duration_ms=duration_ms,
             )
         )
         if not answer["saved"]:
             raise LeaseLost
-        self._steps[name] = {"name": name, "result": result, "blob": None}
+        self._steps[name] = {"name": name, "result": result, "blob": None, "is_here": True}

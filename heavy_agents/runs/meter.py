@@ -18,11 +18,13 @@ class StepUsage:
 
 
 class Meter:
-    def __init__(self, price: Price, *, used: Usage, elapsed_ms: int, clock: Clock) -> None:
+    def __init__(self, price: Price, *, journaled: Usage, executed_ms: int, clock: Clock) -> None:
+        """`journaled`, `executed_ms`: by earlier claims of the run."""
         self._price = price
-        self._used = used
+        self._journaled = journaled
+        self._used = journaled
         self._clock = clock
-        self._began_s = clock.monotonic() - elapsed_ms / 1000
+        self._began_s = clock.monotonic() - executed_ms / 1000
         self._step: ContextVar[StepUsage | None] = ContextVar("step_usage", default=None)
 
     @property
@@ -31,7 +33,7 @@ class Meter:
 
     @property
     def elapsed_ms(self) -> int:
-        """Milliseconds since the first claim."""
+        """Milliseconds of execution; waiting in the queue is not in it."""
         return round((self._clock.monotonic() - self._began_s) * 1000)
 
     @property
@@ -49,6 +51,15 @@ class Meter:
         self._used += usage
         if (step := self._step.get()) is not None:
             step.usage += usage
+
+    def journal(self, usage: Usage) -> int:
+        """Take a finished step's usage as journaled.
+
+        Returns whole credits due if the user cancelled and this process were lost now: what steps under way
+        have bought is then the platform's loss.
+        """
+        self._journaled += usage
+        return charge(Blame.USER, self._price, self._journaled, elapsed_ms=self.elapsed_ms)
 
     def charge(self, blame: Blame) -> int:
         """Whole credits due if the run ended now."""

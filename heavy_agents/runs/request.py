@@ -12,6 +12,7 @@ from heavy_agents.credits import Price, parse_price
 __all__ = ["AgentSnapshot", "Message", "RunRequest"]
 
 DEADLINE_S = 24 * 3600.0
+LONGEST_S = 366 * DEADLINE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class AgentSnapshot:
     def deadline_s(self) -> float | None:
         """Seconds a run may take from submit on; None when the agent says `"deadline_s": null`."""
         value = self.config.get("deadline_s", DEADLINE_S)
-        return float(value) if isinstance(value, int | float) and value > 0 else None
+        return min(float(value), LONGEST_S) if isinstance(value, int | float) and value > 0 else None
 
     # Any: a row as the database's JSON gives it.
     @classmethod

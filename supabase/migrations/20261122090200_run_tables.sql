@@ -34,6 +34,8 @@ create table switchyard.runs (
   queue_deadline_at timestamptz not null,
   deadline_at timestamptz,
   started_at timestamptz,
+  counted_from timestamptz,
+  executed_ms bigint not null default 0 check (executed_ms >= 0),
   ended_at timestamptz,
   cancel_requested_at timestamptz,
 
@@ -76,6 +78,9 @@ comment on column switchyard.runs.attempts is 'Claims in a row that journaled no
 comment on column switchyard.runs.lease_token is 'Authority to write; kept after a finish so that a repeated finish is recognised.';
 comment on column switchyard.runs.last_seq is 'Number of the newest event; events are 1 … last_seq without gap.';
 comment on column switchyard.runs.started_at is 'First claim.';
+comment on column switchyard.runs.counted_from is 'Since when this claim''s time is not yet in executed_ms.';
+comment on column switchyard.runs.executed_ms is
+  'Time of execution a user may be charged for: up to the last step or release. Waiting, and what a crash cut off, is not in it.';
 
 create table switchyard.events (
   run_id uuid not null references switchyard.runs (id) on delete cascade,
@@ -97,6 +102,7 @@ create table switchyard.steps (
   epoch integer not null,
   result jsonb,
   blob text,
+  size_bytes integer not null default 0,
   usage jsonb not null default '{}',
   duration_ms integer not null check (duration_ms >= 0),
   finished_at timestamptz not null default clock_timestamp(),
@@ -105,6 +111,7 @@ create table switchyard.steps (
 
 comment on table switchyard.steps is 'The journal: a step that stands here is read after a crash, not run again.';
 comment on column switchyard.steps.epoch is 'The claim that ran it.';
+comment on column switchyard.steps.size_bytes is 'Of the result as text.';
 comment on column switchyard.steps.blob is 'Name of the blob that holds a result over 1 MB.';
 
 create table switchyard.blobs (

@@ -134,15 +134,26 @@ as $$
       worker = p_worker,
       lease_token = p_token,
       lease_until = clock_timestamp() + make_interval(secs => p_lease_s),
-      started_at = coalesce(started_at, clock_timestamp())
+      started_at = coalesce(started_at, clock_timestamp()),
+      counted_from = clock_timestamp()
   where id = r.id
   returning *
 $$;
 
 comment on function switchyard.run_claim is 'Gives a locked, queued run to a worker under a fresh token.';
 
+create function switchyard.uncounted_ms(r switchyard.runs) returns bigint
+language sql volatile
+set search_path = ''
+as $$
+  select greatest(switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.counted_from), 0)
+$$;
+
+comment on function switchyard.uncounted_ms is 'Milliseconds this claim has executed since they were last counted.';
+
 -- What a worker needs to go on: the snapshot, the journal, and for every step that has events but no result
--- the number before its first event, so that clients can be told what to forget.
+-- the number before its first event, so that clients can be told what to forget. Results are handed over up to
+-- 4 MB together; the rest is read when it is asked for, because a claim that is too large would fail for ever.
 create function switchyard.claim_json(r switchyard.runs) returns jsonb
 language sql stable
 set search_path = ''
@@ -164,12 +175,20 @@ as $$
     'usage', r.usage,
     'cancel_requested', r.cancel_requested_at is not null,
     'waited_ms', switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.queued_at),
-    'elapsed_ms', switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.started_at),
+    'executed_ms', r.executed_ms,
     'deadline_in_ms', switchyard.epoch_ms(r.deadline_at) - switchyard.epoch_ms(clock_timestamp()),
     'steps', coalesce((
-      select jsonb_agg(jsonb_build_object('name', s.name, 'result', s.result, 'blob', s.blob))
-      from switchyard.steps s
-      where s.run_id = r.id
+      select jsonb_agg(jsonb_build_object(
+        'name', s.name,
+        'blob', s.blob,
+        'is_here', s.total_bytes <= 4000000,
+        'result', case when s.total_bytes <= 4000000 then s.result end
+      ))
+      from (
+        select name, blob, result, sum(size_bytes) over (order by finished_at, name) as total_bytes
+        from switchyard.steps
+        where run_id = r.id
+      ) s
     ), '[]'),
     'unfinished', coalesce((
       select jsonb_object_agg(u.step, u.first_seq - 1)
@@ -372,7 +391,8 @@ $$;
 comment on function public.switchyard_runs_submit is
   'Accepts a run in one transaction: idempotency, agent, plan limits, hold, row, first event, and a claim if a worker asks. p_deadline_s null: none.';
 
--- Oldest first; while others wait, one user holds at most half of a worker's slots.
+-- Oldest first; while others wait, one user holds at most half of a worker's slots. Who holds that much is
+-- known before the queue is read, so that a long queue of one user costs one pass, not one a run.
 create function public.switchyard_runs_claim(
   p_worker text, p_kinds text[], p_limit integer, p_slots integer, p_lease_s double precision
 ) returns jsonb
@@ -380,32 +400,47 @@ language plpgsql security definer
 set search_path = ''
 as $$
 declare
+  c_most constant integer := greatest(p_slots / 2, 1);
   r switchyard.runs;
+  v_full uuid[];
+  v_others_wait boolean := true;
   v_claimed jsonb := '[]';
 begin
+  select coalesce(array_agg(f.user_id), '{}') into v_full
+  from (
+    select user_id from switchyard.runs
+    where status = 'running' and worker = p_worker
+    group by user_id
+    having count(*) >= c_most
+  ) f;
+
   for i in 1 .. p_limit loop
-    select q.* into r
-    from switchyard.runs q
-    where q.status = 'queued'
-      and q.kind = any (p_kinds)
-      and (
-        select count(*) from switchyard.runs o
-        where o.status = 'running' and o.worker = p_worker and o.user_id = q.user_id
-      ) < greatest(p_slots / 2, 1)
-    order by q.queued_at, q.id
-    limit 1
-    for no key update skip locked;
-    if not found then
+    if v_others_wait then
+      select q.* into r
+      from switchyard.runs q
+      where q.status = 'queued' and q.kind = any (p_kinds) and q.user_id <> all (v_full)
+      order by q.queued_at, q.id
+      limit 1
+      for no key update skip locked;
+      v_others_wait := found;
+    end if;
+    if not v_others_wait then
       select q.* into r
       from switchyard.runs q
       where q.status = 'queued' and q.kind = any (p_kinds)
       order by q.queued_at, q.id
       limit 1
       for no key update skip locked;
+      exit when not found;
     end if;
-    exit when not found;
     r := switchyard.run_claim(r, p_worker, gen_random_uuid(), p_lease_s);
     v_claimed := v_claimed || switchyard.claim_json(r);
+    if v_others_wait and c_most <= (
+      select count(*) from switchyard.runs
+      where status = 'running' and worker = p_worker and user_id = r.user_id
+    ) then
+      v_full := v_full || r.user_id;
+    end if;
   end loop;
   return v_claimed;
 end
@@ -413,6 +448,8 @@ $$;
 
 comment on function public.switchyard_runs_claim is 'Leases up to p_limit queued runs to the worker, each under a fresh token.';
 
+-- A row that somebody else has locked is passed over, neither renewed nor lost: one long transaction must not
+-- cost a process all its leases. The worker asks again soon.
 create function public.switchyard_runs_heartbeat(p_worker text, p_leases jsonb, p_lease_s double precision)
 returns jsonb
 language sql security definer
@@ -421,13 +458,19 @@ as $$
   with asked as (
     select l.run_id, l.token from jsonb_to_recordset(p_leases) as l (run_id uuid, token uuid)
   ),
-  locked as (
+  held as (
     select r.id, r.cancel_requested_at
     from switchyard.runs r
     join asked a on a.run_id = r.id and a.token = r.lease_token
     where r.status = 'running' and r.worker = p_worker
+  ),
+  locked as (
+    select r.id
+    from switchyard.runs r
+    join asked a on a.run_id = r.id and a.token = r.lease_token
+    where r.status = 'running' and r.worker = p_worker
     order by r.id
-    for no key update of r
+    for no key update of r skip locked
   ),
   renewed as (
     update switchyard.runs r
@@ -437,16 +480,17 @@ as $$
     returning r.id
   )
   select jsonb_build_object(
+    'renewed', coalesce((select jsonb_agg(id) from renewed), '[]'),
     'lost', coalesce((
-      select jsonb_agg(a.run_id) from asked a where a.run_id not in (select id from renewed)
+      select jsonb_agg(a.run_id) from asked a where a.run_id not in (select id from held)
     ), '[]'),
-    'cancel', coalesce((select jsonb_agg(id) from locked where cancel_requested_at is not null), '[]'),
+    'cancel', coalesce((select jsonb_agg(id) from held where cancel_requested_at is not null), '[]'),
     'now_ms', switchyard.epoch_ms(clock_timestamp())
   )
 $$;
 
 comment on function public.switchyard_runs_heartbeat is
-  'Renews the leases [{run_id, token}] of a worker; answers which are lost and which were asked to cancel.';
+  'Renews the leases [{run_id, token}] of a worker; answers which were renewed, which are lost and which were asked to cancel.';
 
 create function public.switchyard_runs_release(p_run_id uuid, p_token uuid, p_events jsonb, p_queue_deadline_s double precision)
 returns jsonb
@@ -465,6 +509,7 @@ begin
   update switchyard.runs
   set status = 'queued',
       last_seq = switchyard.events_add(r.id, r.last_seq, p_events),
+      executed_ms = executed_ms + switchyard.uncounted_ms(r),
       claims = greatest(claims - 1, 0),
       attempts = greatest(attempts - 1, 0),
       worker = null,

@@ -1,7 +1,8 @@
 -- The log of a run and its journal, written under a lease and read by its owner.
 
 -- One flush of one process: the pending events of all its runs in one statement.
--- Rows are locked in one order, whatever the order of the batch.
+-- Rows are locked in one order, whatever the order of the batch. One that somebody else has locked is passed
+-- over as busy and sent again, so that a long transaction holds up no other run.
 create function public.switchyard_events_append(p_batch jsonb) returns jsonb
 language sql security definer
 set search_path = ''
@@ -15,7 +16,12 @@ as $$
     from asked a
     join switchyard.runs r on r.id = a.run_id and r.lease_token = a.token and r.status = 'running'
     order by r.id
-    for no key update of r
+    for no key update of r skip locked
+  ),
+  held as (
+    select r.id
+    from asked a
+    join switchyard.runs r on r.id = a.run_id and r.lease_token = a.token and r.status = 'running'
   ),
   fresh as (
     select l.id, l.last_seq, e.seq, e.type, e.data
@@ -37,13 +43,18 @@ as $$
     ) f
     where r.id = f.id
   )
-  select jsonb_build_object('lost', coalesce((
-    select jsonb_agg(run_id) from asked where run_id not in (select id from locked)
-  ), '[]'))
+  select jsonb_build_object(
+    'lost', coalesce((
+      select jsonb_agg(run_id) from asked where run_id not in (select id from held)
+    ), '[]'),
+    'busy', coalesce((
+      select jsonb_agg(id) from held where id not in (select id from locked)
+    ), '[]')
+  )
 $$;
 
 comment on function public.switchyard_events_append is
-  'Appends [{run_id, token, events: [{seq, type, data}]}]; answers the runs whose lease is lost. Safe to repeat.';
+  'Appends [{run_id, token, events: [{seq, type, data}]}]; answers the runs whose lease is lost, and those to send again. Safe to repeat.';
 
 create function switchyard.run_owned(p_user_id uuid, p_run_id uuid) returns switchyard.runs
 language plpgsql stable
@@ -122,6 +133,22 @@ $$;
 comment on function public.switchyard_events_tail is
   'What is new in runs [{run_id, after}] that execute elsewhere; the reader has been authorised before.';
 
+create function switchyard.journaled_usage(p_run_id uuid) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select coalesce(jsonb_object_agg(u.name, u.amount), '{}')
+  from (
+    select e.key as name, sum(e.value::bigint) as amount
+    from switchyard.steps s
+    cross join lateral jsonb_each_text(s.usage) e
+    where s.run_id = p_run_id
+    group by e.key
+  ) u
+$$;
+
+comment on function switchyard.journaled_usage is 'What the finished steps of a run have used together.';
+
 create function public.switchyard_steps_save(
   p_run_id uuid,
   p_token uuid,
@@ -129,7 +156,6 @@ create function public.switchyard_steps_save(
   p_result jsonb,
   p_result_base64 text,
   p_usage jsonb,
-  p_run_usage jsonb,
   p_accrued_credits integer,
   p_duration_ms integer
 ) returns jsonb
@@ -145,10 +171,11 @@ begin
   if not found then
     return jsonb_build_object('saved', false);
   end if;
-  insert into switchyard.steps (run_id, name, epoch, result, blob, usage, duration_ms)
+  insert into switchyard.steps (run_id, name, epoch, result, blob, size_bytes, usage, duration_ms)
   values (
     r.id, p_name, r.epoch, case when p_result_base64 is null then p_result end,
-    case when p_result_base64 is not null then p_name end, p_usage, p_duration_ms
+    case when p_result_base64 is not null then p_name end, coalesce(octet_length(p_result::text), 0),
+    p_usage, p_duration_ms
   )
   on conflict (run_id, name) do nothing;
   if found then
@@ -158,7 +185,11 @@ begin
       from decode(p_result_base64, 'base64') b;
     end if;
     update switchyard.runs
-    set attempts = 0, usage = p_run_usage, accrued_credits = p_accrued_credits
+    set attempts = 0,
+        usage = switchyard.journaled_usage(r.id),
+        accrued_credits = greatest(accrued_credits, p_accrued_credits),
+        executed_ms = executed_ms + switchyard.uncounted_ms(r),
+        counted_from = clock_timestamp()
     where id = r.id;
   end if;
   return jsonb_build_object('saved', true);
@@ -166,7 +197,18 @@ end
 $$;
 
 comment on function public.switchyard_steps_save is
-  'Journals a step once, under a lease, with the run''s usage and what it would cost so far. saved false: the lease is lost.';
+  'Journals a step once, under a lease, with its usage and what the run would cost so far. saved false: the lease is lost.';
+
+create function public.switchyard_steps_read(p_run_id uuid, p_name text) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select jsonb_build_object('result', s.result)
+  from switchyard.steps s
+  where s.run_id = p_run_id and s.name = p_name
+$$;
+
+comment on function public.switchyard_steps_read is 'A journaled result that did not come with the claim, for the worker that runs it.';
 
 create function public.switchyard_blobs_write(
   p_run_id uuid, p_token uuid, p_name text, p_media_type text, p_base64 text
@@ -340,7 +382,8 @@ revoke all on function
   public.switchyard_events_append(jsonb),
   public.switchyard_events_read(uuid, uuid, integer, integer),
   public.switchyard_events_tail(jsonb, integer),
-  public.switchyard_steps_save(uuid, uuid, text, jsonb, text, jsonb, jsonb, integer, integer),
+  public.switchyard_steps_save(uuid, uuid, text, jsonb, text, jsonb, integer, integer),
+  public.switchyard_steps_read(uuid, text),
   public.switchyard_blobs_write(uuid, uuid, text, text, text),
   public.switchyard_blobs_read(uuid, text, text),
   public.switchyard_artifacts_get(uuid, uuid, text),
@@ -355,7 +398,8 @@ grant execute on function
   public.switchyard_events_append(jsonb),
   public.switchyard_events_read(uuid, uuid, integer, integer),
   public.switchyard_events_tail(jsonb, integer),
-  public.switchyard_steps_save(uuid, uuid, text, jsonb, text, jsonb, jsonb, integer, integer),
+  public.switchyard_steps_save(uuid, uuid, text, jsonb, text, jsonb, integer, integer),
+  public.switchyard_steps_read(uuid, text),
   public.switchyard_blobs_write(uuid, uuid, text, text, text),
   public.switchyard_blobs_read(uuid, text, text),
   public.switchyard_artifacts_get(uuid, uuid, text),

@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 
 from tests.architecture.sources import ROOT, pyproject
 
-RUNTIME, DEV = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
-FILES = pytest.mark.parametrize("file", [RUNTIME, DEV], ids=lambda file: file.name)
+RUNTIME, DEV, NPM = (ROOT / f"requirements{what}.txt" for what in ("", "-dev", "-npm"))
+FILES = pytest.mark.parametrize("file", [RUNTIME, DEV, NPM], ids=lambda file: file.name)
 
 # A pin is a line `name==1.2 ; marker \` and its hashes below, indented.
 PIN = re.compile(
@@ -25,8 +25,9 @@ def test_what_the_product_needs_is_pinned_within_its_ranges() -> None:
     assert _unmet(pyproject()["project"]["dependencies"], _pins(RUNTIME)) == []
 
 
-def test_what_the_tests_need_is_pinned_within_its_ranges() -> None:
-    assert _unmet(pyproject()["dependency-groups"]["dev"], _pins(DEV)) == []
+@pytest.mark.parametrize(("group", "file"), [("dev", DEV), ("npm", NPM)])
+def test_what_the_tests_need_is_pinned_within_its_ranges(group: str, file: Path) -> None:
+    assert _unmet(pyproject()["dependency-groups"][group], _pins(file)) == []
 
 
 def test_the_tools_of_the_tests_change_no_version_of_the_product() -> None:

@@ -54,7 +54,7 @@ async def test_a_run_goes_its_way_by_either_door(door: Sql) -> None:
     page = await door.read(user, run_id, after=1)
 
     assert (beat["lost"], beat["cancel"]) == ([], [])
-    assert claim["steps"] == [{"name": "one", "result": {"n": 1.5}, "blob": None}]
+    assert claim["steps"] == [{"name": "one", "result": {"n": 1.5}, "blob": None, "is_here": True}]
     assert (ended["finished"], ended["run"]["credits_used"]) == (True, 3)
     assert (joined["joined"], joined["run"]) == (True, ended["run"])
     assert [each["data"].get("content") for each in page["events"]] == ["a", "ß ☃", None]

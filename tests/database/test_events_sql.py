@@ -42,12 +42,12 @@ async def test_one_statement_appends_to_many_runs_and_names_those_that_are_lost(
         batch=[entry(two, chunks(2, "b")), entry(stale, chunks(2, "x")), entry(one, chunks(2, "a", "b"))],
     )
 
-    assert answer == {"lost": [gone["run_id"]]}
+    assert answer == {"lost": [gone["run_id"]], "busy": []}
     assert [len(await sql.log(claim["run_id"])) for claim in (one, two, gone)] == [3, 2, 1]
 
 
 async def test_an_empty_batch_is_nothing(sql: Sql) -> None:
-    assert await sql.call("events_append", batch=[]) == {"lost": []}
+    assert await sql.call("events_append", batch=[]) == {"lost": [], "busy": []}
 
 
 async def test_a_repeated_flush_is_harmless(sql: Sql) -> None:

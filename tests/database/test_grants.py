@@ -48,7 +48,8 @@ FUNCTIONS = {
     "switchyard_runs_submit(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
     "double precision,double precision,text,uuid,double precision)",
     "switchyard_schema_version()",
-    "switchyard_steps_save(uuid,uuid,text,jsonb,text,jsonb,jsonb,integer,integer)",
+    "switchyard_steps_read(uuid,text)",
+    "switchyard_steps_save(uuid,uuid,text,jsonb,text,jsonb,integer,integer)",
 }
 
 ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}

@@ -25,7 +25,9 @@ async def test_a_step_is_journaled_once_and_the_first_result_stays(sql: Sql) -> 
     row = await sql.row(claim["run_id"])
     assert saved == [True, True]
     assert (row["accrued_credits"], row["usage"]) == (2, {"modelCalls": 1})
-    assert (await _again(sql, claim))["steps"] == [{"name": "one", "result": {"n": 1}, "blob": None}]
+    assert (await _again(sql, claim))["steps"] == [
+        {"name": "one", "result": {"n": 1}, "blob": None, "is_here": True}
+    ]
 
 
 async def test_a_result_that_is_null_is_a_result(sql: Sql) -> None:
@@ -33,7 +35,9 @@ async def test_a_result_that_is_null_is_a_result(sql: Sql) -> None:
 
     await sql.save(claim, "one", None)
 
-    assert (await _again(sql, claim))["steps"] == [{"name": "one", "result": None, "blob": None}]
+    assert (await _again(sql, claim))["steps"] == [
+        {"name": "one", "result": None, "blob": None, "is_here": True}
+    ]
 
 
 async def test_a_new_step_clears_the_attempts_and_a_repeated_one_does_not(sql: Sql) -> None:
@@ -54,7 +58,9 @@ async def test_a_large_result_is_kept_aside(sql: Sql) -> None:
 
     found = await sql.call("blobs_read", run_id=claim["run_id"], purpose="step", name="one")
     assert (found["media_type"], base64.b64decode(found["base64"])) == ("application/json", CONTENT)
-    assert (await _again(sql, claim))["steps"] == [{"name": "one", "result": None, "blob": "one"}]
+    assert (await _again(sql, claim))["steps"] == [
+        {"name": "one", "result": None, "blob": "one", "is_here": True}
+    ]
 
 
 async def test_an_artifact_is_replaced_by_its_name_and_read_by_its_owner(sql: Sql) -> None:
@@ -204,3 +210,27 @@ async def _write(sql: Sql, claim: Claim, name: str, content: str) -> Claim:
         base64=content,
     )
     return answer
+
+
+async def test_a_long_journal_comes_in_part_and_the_rest_is_read_one_by_one(sql: Sql) -> None:
+    claim = await sql.running(await sql.user())
+    for number in range(6):
+        await sql.save(claim, f"step {number}", result="x" * 900_000)
+
+    steps = (await _again(sql, claim))["steps"]
+
+    assert [step["is_here"] for step in steps] == [True] * 4 + [False] * 2
+    assert steps[-1]["result"] is None
+    rest = await sql.call("steps_read", run_id=claim["run_id"], name="step 5")
+    assert rest == {"result": "x" * 900_000}
+
+
+async def test_the_usage_of_a_run_is_the_sum_of_its_journal_whatever_came_last(sql: Sql) -> None:
+    claim = await sql.running(await sql.user())
+    await sql.save(claim, "late", usage={"modelCalls": 1, "outputTokens": 7}, accrued=4)
+    await sql.save(claim, "early", usage={"modelCalls": 1}, accrued=2)
+
+    row = await sql.row(claim["run_id"])
+
+    assert row["usage"] == {"modelCalls": 2, "outputTokens": 7}
+    assert row["accrued_credits"] == 4

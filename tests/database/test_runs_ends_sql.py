@@ -106,7 +106,7 @@ async def test_a_requeued_run_goes_on_where_its_journal_ends(sql: Sql) -> None:
     (claim,) = await sql.claim("w2")
 
     assert (claim["epoch"], claim["last_seq"], claim["accrued_credits"]) == (2, 4, 1)
-    assert claim["steps"] == [{"name": "one", "result": {"text": "a"}, "blob": None}]
+    assert claim["steps"] == [{"name": "one", "result": {"text": "a"}, "blob": None, "is_here": True}]
     assert claim["unfinished"] == {"two": 2}
     assert await sql.money(user) == (10, 3)
 

@@ -205,3 +205,16 @@ async def _lose(sql: Sql, user: UUID, claim: dict[str, str], lost_by: str) -> No
         await sql.connection.execute("update switchyard.runs set attempts = 3")
         await sql.expire(run_id)
         assert await sql.reap() == {run_id: "poison"}
+
+
+async def test_a_row_somebody_else_has_locked_is_neither_renewed_nor_lost(sql: Sql) -> None:
+    user = await sql.user()
+    free, locked = await sql.running(user), await sql.running(user)
+
+    async with sql.connection.transaction():
+        await sql.connection.execute(
+            "select from switchyard.runs where id = $1 for update", UUID(locked["run_id"])
+        )
+        answer = await sql.heartbeat(free, locked)
+
+    assert (answer["renewed"], answer["lost"]) == ([free["run_id"]], [])

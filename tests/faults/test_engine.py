@@ -265,3 +265,80 @@ async def test_following_from_any_number_gives_the_same_tail(database_url: str, 
         whole = await benched.events(run_id)
 
         assert await benched.events(run_id, after=after) == whole[after:]
+
+
+async def test_what_a_lost_step_had_bought_is_bought_again_at_the_platforms_cost(database_url: str) -> None:
+    held = asyncio.Event()
+
+    async def script(ctx: Context) -> Answer:
+        bought = asyncio.Event()
+
+        async def finished() -> None:
+            await bought.wait()
+
+        async def cut() -> None:
+            ctx.spend(Usage(model_calls=1, output_tokens=1000))
+            bought.set()
+            if ctx.attempt == 1:
+                held.set()
+                await asyncio.Event().wait()
+
+        await asyncio.gather(ctx.step("finished", finished), ctx.step("cut", cut))
+        return Answer("done")
+
+    async with bench(database_url, Scripted(script)) as benched:
+        price = '{"flat": 0, "per_1k_tokens": 10, "ceiling": 90}'
+        run_id = await benched.submit(await make_agent(database_url, benched.user, price=price))
+        await held.wait()
+        await benched.lose(run_id)
+
+        assert await outcome(benched, run_id) == ("succeeded", None, 10)
+
+
+async def test_time_in_the_queue_is_not_charged(database_url: str) -> None:
+    async def script(ctx: Context) -> Answer:
+        async def work() -> None:
+            ctx.spend(Usage(tool_calls=1))
+
+        await ctx.step("work", work)
+        if ctx.attempt == 1:
+            await asyncio.Event().wait()
+        return Answer("done")
+
+    async with bench(database_url, Scripted(script)) as first:
+        price = '{"flat": 0, "per_minute": 60, "ceiling": 90}'
+        run_id = await first.submit(await make_agent(database_url, first.user, price=price))
+        async with asyncio.timeout(10):
+            while (await first.runs.receipt(first.user, run_id))["steps"] == []:
+                await asyncio.sleep(0.02)
+        await first.lifecycle.drain(within_s=5)
+    await asyncio.sleep(4)
+    async with bench(database_url, Scripted(script)) as second:
+        second.user = first.user
+
+        _, _, charged = await outcome(second, run_id)
+
+    assert charged < 4  # a credit a second; the seconds in which nobody executed it would be four
+
+
+async def test_a_step_beside_a_failed_one_ends_with_its_run(database_url: str) -> None:
+    ended = asyncio.Event()
+
+    async def script(ctx: Context) -> Answer:
+        async def fail() -> None:
+            raise AgentFailed("no")
+
+        async def go_on() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        await asyncio.gather(ctx.step("goes on", go_on), ctx.step("fails", fail))
+        return Answer("never")
+
+    async with bench(database_url, Scripted(script)) as benched:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+
+        assert (await outcome(benched, run_id))[1] == "agent_error"
+        assert ended.is_set()

@@ -132,17 +132,19 @@ class Bench:
 async def bench(url: str, *agents: Scripted, slots: int = 8, credits_: int = 100) -> AsyncIterator[Bench]:
     """An engine that runs `agents`, and a user with credits."""
     clock, metrics = SystemClock(), Metrics()
-    database = PoolDatabase(url, size=5)
+    database, leases = PoolDatabase(url, size=5), PoolDatabase(url, size=2)
     workers = WorkerPool(processes=1, memory_mb=512, allowed=("tests.support.jobs",))
     hub = Hub(database)
-    events = EventLog(database, hub=hub, metrics=metrics)
-    floor = Floor(db=database, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock)
+    events = EventLog(leases, hub=hub, metrics=metrics)
+    floor = Floor(
+        db=database, lease_db=leases, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
+    )
     engine = Engine(
         floor, {agent.kind: agent for agent in agents}, worker=str(uuid4()), slots=slots, retention_days=30
     )
     submitter = Submitter(database, engine, clock=clock, credits_owner=CreditsOwner.BACKEND)
     runs = Runs(database, engine=engine, submitter=submitter, follower=Follower(database, hub))
-    lifecycle = Lifecycle([database, workers, hub, events, engine])
+    lifecycle = Lifecycle([database, leases, workers, hub, events, engine])
     user = await make_user(url, credits_=credits_)
     await lifecycle.start()
     try:

@@ -177,7 +177,6 @@ class Sql(Tables):
             result=result,
             result_base64=result_base64,
             usage=usage or {},
-            run_usage=usage or {},
             accrued_credits=accrued,
             duration_ms=5,
         )
