@@ -18,6 +18,7 @@ import uvicorn
 from commands.backend import Backend, Build, with_database
 from foundation.settings import Settings
 from foundation.telemetry import configure
+from routing import HttpProtocol
 
 __all__ = ["Server", "serve", "serving"]
 
@@ -84,7 +85,7 @@ def _config(settings: Settings, backend: Backend) -> uvicorn.Config:
         host=settings.host if settings.port else settings.host or "127.0.0.1",
         port=settings.port,
         loop="none",
-        http="httptools",
+        http=HttpProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

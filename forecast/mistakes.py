@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-__all__ = ["BadInput", "Mistake", "refuse"]
+__all__ = ["MOST", "BadInput", "Mistake", "refuse"]
 
 MOST = 20  # a series with a wrong column has as many mistakes as rows; nobody reads more than these
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from forecast.dates import Frequency
 from forecast.history import History, Quality
-from forecast.mistakes import BadInput, Mistake, refuse
+from forecast.mistakes import MOST, BadInput, Mistake, refuse
 from forecast.series import SentPoint, arrange
 from foundation.errors import Json
 
@@ -25,6 +27,7 @@ __all__ = ["MOST_POINTS", "ForecastRequest", "parse"]
 
 MOST_POINTS = 20_000
 LONGEST_SHOWN = 40
+NO_FIELD = "is not a field here; leave it out"
 
 FURTHEST = {Frequency.DAILY: 730, Frequency.MONTHLY: 120}
 USUAL = {Frequency.DAILY: 30, Frequency.MONTHLY: 12}
@@ -67,6 +70,7 @@ def parse(raw: Mapping[str, Json]) -> ForecastRequest:
         BadInput: with each field that is wrong and what it wants.
     """
     refuse(_too_long(raw.get("series")))
+    refuse(_too_many_unknown(raw))
     try:
         sent = _Input.model_validate(raw)
     except ValidationError as error:
@@ -89,6 +93,26 @@ def _too_long(series: Json) -> Iterator[Mistake]:
         yield Mistake("series", f"has {len(series)} points, at most {MOST_POINTS} are taken; send the newest")
 
 
+def _too_many_unknown(raw: Mapping[str, Json]) -> tuple[Mistake, ...]:
+    """Asked before the model is, which would describe every one of a million unknown names."""
+    found = tuple(islice(_unknown(raw), MOST))
+    return found if len(found) == MOST else ()
+
+
+def _unknown(raw: Mapping[str, Json]) -> Iterator[Mistake]:
+    yield from (Mistake(_clean(key), NO_FIELD) for key in raw if key not in _names(_Input))
+    series = raw.get("series")
+    for number, point in enumerate(series if isinstance(series, list) else ()):
+        if isinstance(point, dict):
+            strangers = (key for key in point if key not in _names(SentPoint))
+            yield from (Mistake(f"series[{number}].{_clean(key)}", NO_FIELD) for key in strangers)
+
+
+@cache
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or own for own, field in model.model_fields.items())
+
+
 def _too_far(horizon: int | None, frequency: Frequency) -> Iterator[Mistake]:
     most = FURTHEST[frequency]
     if horizon is not None and horizon > most:
@@ -99,7 +123,7 @@ def _mistake(error: ErrorDetails) -> Mistake:
     steps = (f"[{step}]" if isinstance(step, int) else f".{_clean(step)}" for step in error["loc"])
     path = "".join(steps).removeprefix(".")
     if error["type"] == "extra_forbidden":
-        return Mistake(path, "is not a field here; leave it out")
+        return Mistake(path, NO_FIELD)
     wants = _wants(error["loc"])
     if error["type"] == "missing":
         return Mistake(path, f"is missing, wants {wants}")

@@ -28,8 +28,7 @@
     ├── ModelUnavailable          503 model_unavailable
     └── DeadlineExceeded          504 deadline_exceeded
 
-`code` is API and never changes. The text is for people and names the fix. Causes stay inside
-(`raise … from`); a caller sees the code, a sentence and a request id.
+`code` is API and never changes. The text is for people and names the fix. Causes stay inside.
 """
 
 from __future__ import annotations
@@ -70,7 +69,6 @@ __all__ = [
     "WrongCaller",
 ]
 
-# A recursive alias would be exact, but every reader of a JSON value narrows it anyway.
 Json = str | int | float | bool | list["Json"] | dict[str, "Json"] | None
 
 
@@ -209,8 +207,7 @@ class UnsupportedMediaType(HeavyError):
 class FieldError:
     """One mistake in a body.
 
-    `field` is a path in wire names: `messages[0].content`; empty for the body itself.
-    `message` says what is wrong and what would be right.
+    `field` is a path in wire names, empty for the body itself; `message` says what would be right.
     """
 
     field: str
@@ -237,24 +234,32 @@ class KeyConflict(HeavyError):
 
 
 class RateLimited(HeavyError):
+    """`policy` says the limit in words, `quota` as a number where it is one."""
+
     code = "rate_limited"
     status = 429
     retryable = True
 
-    def __init__(self, *, retry_after_s: int, policy: str) -> None:
+    def __init__(self, *, retry_after_s: int, policy: str, quota: int | None = None) -> None:
         super().__init__(f"the limit of {policy} is reached; try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
         self.policy = policy
+        self.quota = quota
 
     def facts(self) -> dict[str, Json]:
         return {"retryAfter": self.retry_after_s, "policy": self.policy}
 
     def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(self.retry_after_s)}
+        quota = "" if self.quota is None else f";q={self.quota}"
+        return {
+            "Retry-After": str(self.retry_after_s),
+            "RateLimit": f'"{self.code}";r=0;t={self.retry_after_s}',
+            "RateLimit-Policy": f'"{self.code}"{quota}',
+        }
 
 
 class InternalError(HeavyError):
-    """Our own fault; what exactly is in the log under the request id."""
+    """Our own fault; the log says what, under the request id."""
 
 
 class BackendFailed(HeavyError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from routing.app import create_app
+from routing.protocol import HttpProtocol
 from routing.readers import Readers
 from routing.rooms import Rooms
 
-__all__ = ["Readers", "Rooms", "create_app"]
+__all__ = ["HttpProtocol", "Readers", "Rooms", "create_app"]

@@ -24,7 +24,7 @@ from foundation.errors import (
     TooSlow,
     UnsupportedMediaType,
 )
-from routing.fields import field_errors, first_mistake
+from routing.fields import MAX_ERRORS, field_errors, first_mistake, unknown_fields
 
 __all__ = ["EXECUTE_BYTES", "Pace", "read_bytes", "read_model"]
 
@@ -58,14 +58,19 @@ async def read_model(request: Request, model: type[Model], *, limit_bytes: int) 
     check_media_type(request)
     body = await read_bytes(request, limit_bytes=limit_bytes)
     document = await parse(body)
+    strangers = unknown_fields(document, model)
+    if len(strangers) == MAX_ERRORS:
+        raise InvalidBody(strangers)
     try:
         return model.model_validate(document), len(body)
     except ValidationError as error:
-        raise InvalidBody(field_errors(error.errors())) from None
+        raise InvalidBody(field_errors(error.errors(include_url=False, include_input=False))) from None
 
 
 def check_media_type(request: Request) -> None:
     """Raises UnsupportedMediaType unless the body says it is plain JSON."""
+    if len(request.headers.getlist("content-type")) > 1:
+        raise InvalidRequest("the Content-Type header stands there twice")
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("send the body as application/json")
@@ -117,7 +122,7 @@ def _parse(body: bytes) -> dict[str, Json]:
     try:
         document: Json = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is no JSON: {error}") from None
+        raise InvalidRequest(f"the body is no JSON, or nested too deeply: {error}") from None
     if not isinstance(document, dict):
         raise InvalidBody([FieldError("", "wants a JSON object")])
     if (mistake := first_mistake(document)) is not None:

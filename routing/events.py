@@ -124,7 +124,7 @@ def _document(run_id: UUID, page: Page) -> dict[str, object]:
         "runId": str(run_id),
         "events": [event_message(run_id, event) for event in page.events],
         "latest": page.latest,
-        "isTerminal": page.is_terminal,
+        "isTerminal": page.is_terminal and (not page.events or page.events[-1].seq == page.latest),
     }
 
 

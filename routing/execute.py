@@ -34,7 +34,10 @@ log = structlog.get_logger(__name__)
 EXAMPLE: Final = {
     "agentId": "00000000-0000-4000-a000-000000000002",
     "messages": [{"role": "user", "content": "Forecast the next week."}],
-    "input": {"horizon": 7, "series": [{"date": "2026-01-01", "value": 12.5}]},
+    "input": {
+        "horizon": 7,
+        "series": [{"date": f"2026-01-{day:02}", "value": 12.5 + day % 7} for day in range(1, 22)],
+    },
 }
 
 

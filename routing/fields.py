@@ -7,14 +7,18 @@ honest document has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
 
 from foundation.errors import FieldError, Json
 
-__all__ = ["MAX_DEPTH", "field_errors", "field_path", "first_mistake"]
+__all__ = ["MAX_DEPTH", "MAX_ERRORS", "field_errors", "field_path", "first_mistake"]
 
 MAX_DEPTH: Final = 64
 MAX_ERRORS: Final = 50
+UNKNOWN: Final = "is not a field of this request; check its spelling"
 
 Path = tuple[str | int, ...]
 
@@ -22,8 +26,32 @@ Path = tuple[str | int, ...]
 # Any: pydantic's error dictionaries.
 def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
     """Pydantic's errors, in our words where its own say little."""
-    found = [FieldError(field_path(error["loc"]), _sentence(error)) for error in errors]
-    return found[:MAX_ERRORS]
+    return [FieldError(field_path(error["loc"]), _sentence(error)) for error in islice(errors, MAX_ERRORS)]
+
+
+def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[FieldError]:
+    """The fields `model` and the objects in its lists do not have, at most `MAX_ERRORS`.
+
+    Asked before the model is, which would describe every one of them: a million take it many seconds.
+    """
+    strangers = _strangers(document, model, path=())
+    return [FieldError(field_path(path), UNKNOWN) for path in islice(strangers, MAX_ERRORS)]
+
+
+def _strangers(document: dict[str, Json], model: type[BaseModel], *, path: Path) -> Iterator[Path]:
+    names = {field.alias or name: field for name, field in model.model_fields.items()}
+    yield from ((*path, key) for key in document if key not in names)
+    for name, field in names.items():
+        inner = next((each for each in get_args(field.annotation) if _is_model(each)), None)
+        items = document.get(name)
+        if inner is not None and isinstance(items, list):
+            for number, item in enumerate(items):
+                if isinstance(item, dict):
+                    yield from _strangers(item, inner, path=(*path, name, number))
+
+
+def _is_model(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def field_path(location: Iterable[str | int]) -> str:
@@ -67,7 +95,17 @@ def _sentence(error: Mapping[str, Any]) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return "is not a field of this request; check its spelling"
+            return UNKNOWN
+        case "uuid_parsing" | "uuid_type":
+            return "wants a UUID, as text"
+        case "dict_type":
+            return "wants a JSON object"
+        case "list_type":
+            return "wants a list"
+        case "bool_type":
+            return "wants true or false"
+        case "string_type":
+            return "wants text"
         case "value_error":
             return str(error["ctx"]["error"])
         case _:

@@ -30,9 +30,9 @@ async def guard(request: Request, rooms: RoomsOf) -> None:
     token = rooms.settings.metrics_token
     if token is None:
         return
-    expected = f"Bearer {token.get_secret_value()}".encode()
-    sent = request.headers.get("authorization", "").encode("latin-1")
-    if not hmac.compare_digest(sent, expected):
+    scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+    is_right = hmac.compare_digest(sent.encode("latin-1"), token.get_secret_value().encode())
+    if scheme.lower() != "bearer" or not is_right:
         raise InvalidToken("send Authorization: Bearer with the METRICS_TOKEN of this server")
 
 

@@ -18,6 +18,7 @@ from heavy_agents.runs import Message, Order
 __all__ = ["ExecuteBody", "MessageBody", "order_of"]
 
 MAX_MESSAGES: Final = 1000
+MAX_TEXT: Final = 2_000_000
 MAX_METADATA_BYTES: Final = 16 * 1024
 
 
@@ -44,11 +45,17 @@ class MessageBody(_Wire):
     content: str
 
 
+def _moderate(messages: list[MessageBody]) -> list[MessageBody]:
+    if sum(len(each.content) for each in messages) > MAX_TEXT:
+        raise ValueError(f"hold more than {MAX_TEXT} characters together; large values belong in `input`")
+    return messages
+
+
 class ExecuteBody(_Wire):
     """A run to be executed. `input` is what the kind of agent takes; files go into it as base64."""
 
     agent_id: UUID
-    messages: list[MessageBody] = Field(max_length=MAX_MESSAGES)
+    messages: Annotated[list[MessageBody], AfterValidator(_moderate)] = Field(max_length=MAX_MESSAGES)
     stream: StrictBool = Field(default=False, description="Answer with server-sent events.")
     input: JsonObject = Field(default_factory=dict)
     conversation_id: UUID | None = None

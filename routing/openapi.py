@@ -27,7 +27,9 @@ class DescribedApp(FastAPI):
         is_made = self.openapi_schema is not None
         document = super().openapi()
         if not is_made:
-            document.setdefault("components", {}).setdefault("schemas", {}).update(_by_hand())
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas.update(_by_hand())
+            _leave_out_framework_errors(document["paths"], schemas)
         return document
 
 
@@ -54,6 +56,16 @@ def json_body(model: str, example: Mapping[str, object]) -> Piece:
     """The request body of a route that reads it by hand."""
     content = {"schema": {"$ref": COMPONENT.format(model=model)}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _leave_out_framework_errors(paths: Piece, schemas: Piece) -> None:
+    """The framework describes a refusal of its own for every parameter; ours are problems (400)."""
+    for route in paths.values():
+        for operation in route.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
 
 
 def _by_hand() -> Piece:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from foundation.errors import ArtifactNotFound
 from routing.answers import Receipt, Run, RunsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_before, parse_run_id
@@ -87,6 +88,8 @@ async def get_receipt(rooms: RoomsOf, caller: CallerOf, run_id: str) -> Response
 
 
 async def get_artifact(rooms: RoomsOf, caller: CallerOf, run_id: str, name: str) -> Response:
+    if not name.isprintable():
+        raise ArtifactNotFound("this run has no such artifact")
     artifact = await rooms.runs.artifact(caller.user_id, parse_run_id(run_id), name)
     is_known = MEDIA_TYPE.fullmatch(artifact.media_type) is not None
     return Response(

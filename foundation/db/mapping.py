@@ -106,7 +106,11 @@ def _with_facts(code: str, facts: Mapping[str, object]) -> HeavyError | None:
         case "insufficient_credits":
             return InsufficientCredits(needed=_number(facts["needed"]), available=_number(facts["available"]))
         case "rate_limited":
-            return RateLimited(retry_after_s=_number(facts["retryAfterS"]), policy=str(facts["policy"]))
+            return RateLimited(
+                retry_after_s=_number(facts["retryAfterS"]),
+                policy=str(facts["policy"]),
+                quota=_number(facts["quota"]),
+            )
         case "gap":
             return Gap(oldest=_number(facts["oldest"]), latest=_number(facts["latest"]))
         case "too_large":

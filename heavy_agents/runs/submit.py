@@ -85,14 +85,15 @@ class Submitter:
             arguments = await asyncio.to_thread(self._checked, order, agent)
         else:
             arguments = self._checked(order, agent)
-        return await self._store(arguments)
+        # A large one takes a while to store; a lease that began before would be nearly over.
+        return await self._store(arguments, may_claim=order.size_bytes <= MAX_ROW_BYTES)
 
     def _checked(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
         self._engine.agent(agent.kind).check(RunRequest(order.messages, order.input, agent))
         return self._arguments(order, agent)
 
-    async def _store(self, arguments: dict[str, Json]) -> Submission:
-        has_slot = self._engine.reserve()
+    async def _store(self, arguments: dict[str, Json], *, may_claim: bool) -> Submission:
+        has_slot = may_claim and self._engine.reserve()
         adopted = False
         try:
             sent_at_s = self._clock.monotonic()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from routing.middleware.access import Access
 from routing.middleware.cors import Cors
 from routing.middleware.failures import Failures
-from routing.middleware.headers import Headers
+from routing.middleware.headers import API, Headers
 from routing.middleware.request_id import RequestId
 from routing.middleware.unread import Unread
 
-__all__ = ["Access", "Cors", "Failures", "Headers", "RequestId", "Unread"]
+__all__ = ["API", "Access", "Cors", "Failures", "Headers", "RequestId", "Unread"]

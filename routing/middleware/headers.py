@@ -48,7 +48,8 @@ class Headers:
                 headers = MutableHeaders(scope=message)
                 for name, value in (DOCS if scope["path"] == DOCS_PATH else API).items():
                     headers.setdefault(name, value)
-                headers.update(_limit_headers(scope))
+                for name, value in _limit_headers(scope).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_guarded)

@@ -428,6 +428,7 @@ begin
         'retryAfterS', greatest(ceil(
           p_window_s * case when v_row.used > p_limit then v_left else 1.0 / greatest(v_row.used_before, 1) end
         ), 1),
+        'quota', p_limit,
         'policy', format('%s runs in %s s', p_limit, p_window_s)
       )::text;
   end if;

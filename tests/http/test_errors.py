@@ -207,12 +207,13 @@ async def test_whatever_is_asked_wrongly_is_a_problem(
     assert ("allow" in answer.headers) == (status == 405)
 
 
-async def test_a_file_name_the_database_cannot_hold_is_a_problem(person: Person) -> None:
+@pytest.mark.parametrize("name", ["%00", "%07bell", "nothing.csv"])
+async def test_a_file_no_run_can_have_reads_as_any_other_that_is_not_there(person: Person, name: str) -> None:
     run_id = await person.ended()
 
-    answer = await person.client.get(f"/api/runs/{run_id}/artifacts/%00")
+    answer = await person.client.get(f"/api/runs/{run_id}/artifacts/{name}")
 
-    assert_problem(answer, 400, "invalid_request")
+    assert_problem(answer, 404, "artifact_not_found")
 
 
 async def test_a_request_keeps_the_name_its_caller_gave_it(person: Person) -> None:

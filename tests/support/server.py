@@ -19,6 +19,7 @@ import uvicorn
 
 import railway_server
 from foundation.settings import Settings
+from routing import HttpProtocol
 from tests.support.agents import EchoAgent
 from tests.support.sql import Connection, connected
 from tests.support.tokens import TokenForge
@@ -214,7 +215,7 @@ async def _served(backend: railway_server.Backend) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             backend.app,
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -22,7 +22,7 @@ from foundation.errors import (
 
 FACTS = {
     "insufficient_credits": {"needed": 5, "available": 2},
-    "rate_limited": {"retryAfterS": 7, "policy": "15 a minute"},
+    "rate_limited": {"retryAfterS": 7, "policy": "15 a minute", "quota": 15},
     "gap": {"oldest": 3, "latest": 9},
     "too_large": {"limitBytes": 1024},
     "invalid_body": {"field": "input", "detail": "is too deep"},

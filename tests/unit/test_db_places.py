@@ -39,6 +39,8 @@ def open_root() -> Iterator[Path]:
 def test_a_closed_folder_above_is_out_of_reach(open_root: Path) -> None:
     inner = open_root / "closed" / "inner"
     inner.mkdir(parents=True)
+    for each in (inner, inner.parent):
+        each.chmod(0o755)  # whatever the umask
 
     before = can_reach(inner, NOBODYS_UID)
     (open_root / "closed").chmod(0o700)

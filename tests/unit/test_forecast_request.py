@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecast import BadInput, Frequency, Mistake, parse
@@ -191,6 +191,8 @@ def test_a_series_too_long_is_refused_before_it_is_read() -> None:
     assert list(mistakes({"series": [None] * 20_001})) == ["series"]
 
 
+# The first examples of a fresh checkout also build Hypothesis's tables of characters.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(FIELD, JSON | st.lists(POINT)))
 def test_any_json_is_read_or_refused_with_a_field(raw: dict[str, Json]) -> None:
     found: Sequence[Mistake] = ()
@@ -208,3 +210,14 @@ def test_a_mistake_never_repeats_what_json_cannot_carry() -> None:
     found = mistakes({"series": days(range(9)), "name": "\ud800"})
 
     assert found["name"].encode()
+
+
+def test_a_multitude_of_unknown_names_is_cut_at_twenty_before_the_model_sees_it() -> None:
+    with pytest.raises(BadInput) as of_the_input:
+        parse({f"k{number}": 1 for number in range(1000)})
+    with pytest.raises(BadInput) as of_points:
+        parse({"series": [{f"k{number}": 1} for number in range(1000)]})
+
+    assert [each.field for each in of_the_input.value.errors][:2] == ["k0", "k1"]
+    assert [each.field for each in of_points.value.errors][:2] == ["series[0].k0", "series[1].k1"]
+    assert len(of_the_input.value.errors) == len(of_points.value.errors) == 20

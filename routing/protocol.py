@@ -1,0 +1,126 @@
+"""How a connection is read: uvicorn's protocol, bounded in the time and size of a request's head.
+
+uvicorn's own reads heads of any size for as long as they take, so that a client that proves nothing could
+hold thousands of connections, or grow one header until parsing it stops the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+import httptools
+import orjson
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from foundation.ids import new_request_id
+from routing.document import problem_fields
+from routing.middleware import API
+
+__all__ = ["HttpProtocol"]
+
+log = structlog.get_logger(__name__)
+
+HEAD_BYTES: Final = 32 * 1024
+HEAD_TOO_LARGE: Final = "the request line and headers are larger than 32 kB"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A head is a request line and its headers; it may take 15 s and 32 kB."""
+
+    head_within_s = 15.0
+
+    _is_in_head = True
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _refusal = HTTPStatus.BAD_REQUEST
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_in_head:
+            if self._head_bytes > HEAD_BYTES:
+                self._unset_keepalive_if_required()
+                self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                self.send_400_response(HEAD_TOO_LARGE)
+                return
+            self._head_bytes += len(data)
+            self._expect_head()
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._counted_bytes = 0
+        self._expect_head()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name, value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request we read, as every other refusal, and close."""
+        self._stop_timer()
+        status = self._refusal
+        detail = msg if status is not HTTPStatus.BAD_REQUEST else "this is no HTTP request that can be read"
+        request_id = new_request_id()
+        log.debug("request_unreadable", request_id=request_id, status=int(status))
+        document = problem_fields(code="invalid_request", status=status, detail=detail, request_id=request_id)
+        self.transport.write(_answer(int(status), orjson.dumps(document), request_id))
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Anybody may ask for an upgrade; the answer says that there is nothing."""
+
+    def _count(self, *parts: bytes) -> None:
+        self._counted_bytes += sum(map(len, parts))
+        if self._counted_bytes > HEAD_BYTES:
+            self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise httptools.HttpParserError(HEAD_TOO_LARGE)
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_within_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def _answer(status: int, body: bytes, request_id: str) -> bytes:
+    headers = {
+        **API,
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        "X-Request-Id": request_id,
+        "Connection": "close",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return STATUS_LINE[status] + lines.encode("ascii") + b"\r\n" + body
