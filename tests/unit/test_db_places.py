@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.db.embedded.binaries import PACKAGE, SHARED_LIBRARIES, Binaries, within_reach
-from foundation.db.embedded.unprivileged import can_reach, make_passable
+from foundation.db.embedded.unprivileged import can_reach, has_name, make_passable
 from foundation.errors import NotConfigured
 from tests.support.database import open_folder
 
@@ -117,3 +117,8 @@ def test_programs_in_reach_stay_where_they_are(tmp_path: Path) -> None:
 
     assert within_reach(binaries, uid=None, root=tmp_path / "root") == binaries
     assert not (tmp_path / "root").exists()
+
+
+def test_a_uid_nobody_has_is_known_to_have_no_name() -> None:
+    assert has_name(os.geteuid())
+    assert not has_name(3_999_999_999)

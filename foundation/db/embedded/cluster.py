@@ -15,7 +15,7 @@ from signal import SIGKILL
 
 from foundation.db.embedded.binaries import MAJOR_VERSION, Binaries
 from foundation.db.embedded.process import ended, spawn
-from foundation.db.embedded.unprivileged import can_reach, give, make_passable, named_uid
+from foundation.db.embedded.unprivileged import can_reach, give, has_name, make_passable, named_uid
 from foundation.errors import DatabaseUnavailable, NotConfigured
 
 __all__ = ["SUPERUSER", "check_version", "create", "exists", "locate", "owner", "remember"]
@@ -62,7 +62,13 @@ async def create(cluster: Path, *, binaries: Binaries, uid: int | None, password
 
     Raises:
         DatabaseUnavailable: `initdb` failed; the end of `log` says why.
+        NotConfigured: this user has no name, without which `initdb` does nothing.
     """
+    if uid is None and not has_name(os.geteuid()):
+        raise NotConfigured(
+            f"uid {os.geteuid()} has no entry in the user database, which making the embedded database needs;"
+            " run as a user with a name, or set DATABASE_URL"
+        )
     unfinished = cluster.with_name(f"{cluster.name}.unfinished")
     maker = None if uid is None else named_uid()
     secret = _prepare(unfinished, uid=maker, password=password)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from foundation.errors import NotConfigured
 
-__all__ = ["REACHABLE_ROOT", "can_reach", "give", "make_passable", "named_uid", "server_uid"]
+__all__ = ["REACHABLE_ROOT", "can_reach", "give", "has_name", "make_passable", "named_uid", "server_uid"]
 
 REACHABLE_ROOT = Path("/var/lib/switchyard")
 
@@ -38,6 +38,15 @@ def named_uid() -> int:
             "the embedded database needs one user besides root in /etc/passwd, such as nobody"
         )
     return min(users, key=lambda user: user.pw_name != "nobody").pw_uid
+
+
+def has_name(uid: int) -> bool:
+    """Whether the machine's user database knows `uid`."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def can_reach(path: Path, uid: int | None) -> bool:
