@@ -115,9 +115,14 @@ class Writer:
         return [Event(seq, draft.type, draft.data) for seq, draft in enumerate(drafts, first)]
 
     async def _room_for(self, draft: Draft) -> None:
+        def fits() -> bool:
+            return self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
+
+        if fits():
+            return
         try:
             async with asyncio.timeout(FULL_LIMIT_S):
-                await self._until(lambda: self._pending_bytes + draft.size_bytes <= BUFFER_BYTES)
+                await self._until(fits)
         except TimeoutError as error:
             raise DatabaseUnavailable("the run's events could not be stored in time") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -168,3 +168,23 @@ async def test_the_tail_answers_only_runs_that_have_something_new(sql: Sql) -> N
     assert [(each["run_id"], [event["seq"] for event in each["events"]]) for each in tail] == [
         (moved["run_id"], [2, 3])
     ]
+
+
+async def test_a_row_somebody_else_has_locked_is_busy_and_sent_again(sql: Sql) -> None:
+    user = await sql.user()
+    free, locked = await sql.running(user), await sql.running(user)
+    batch: list[Json] = [
+        {"run_id": claim["run_id"], "token": claim["token"], "events": chunks(2, "a")}
+        for claim in (free, locked)
+    ]
+
+    async with sql.connection.transaction():
+        await sql.connection.execute(
+            "select from switchyard.runs where id = $1 for update", UUID(locked["run_id"])
+        )
+        during = await sql.call("events_append", batch=batch)
+    after = await sql.call("events_append", batch=batch)
+
+    assert during == {"lost": [], "busy": [locked["run_id"]]}
+    assert after == {"lost": [], "busy": []}
+    assert (await sql.row(locked["run_id"]))["last_seq"] == 2
