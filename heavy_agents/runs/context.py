@@ -23,8 +23,6 @@ from heavy_agents.runs.request import RunRequest
 
 __all__ = ["Compute", "Context"]
 
-PROGRESS_EVERY_S = 0.1
-
 
 class Compute(Protocol):
     """Where heavy computation runs: `foundation.workers.WorkerPool`."""

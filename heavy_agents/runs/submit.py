@@ -41,6 +41,10 @@ class Order:
     idempotency_key: str | None = None
     size_bytes: int = 0  # of the body; a large one is worked on off the loop
 
+    @property
+    def is_large(self) -> bool:
+        return self.size_bytes > MAX_ROW_BYTES
+
     def body_hash(self) -> str:
         """SHA-256 of the canonical body: keys sorted, nothing but what makes the run this run."""
         body = {
@@ -79,14 +83,32 @@ class Submitter:
         """
         if self._engine.is_draining:
             raise Draining("this server is restarting; send the request again")
+        if (run := await self._earlier(order)) is not None:
+            return Submission(run, joined=True)
         row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
         agent = AgentSnapshot.from_json(row)
-        if order.size_bytes > MAX_ROW_BYTES:
+        if order.is_large:
             arguments = await asyncio.to_thread(self._checked, order, agent)
         else:
             arguments = self._checked(order, agent)
         # A large one takes a while to store; a lease that began before would be nearly over.
-        return await self._store(arguments, may_claim=order.size_bytes <= MAX_ROW_BYTES)
+        return await self._store(arguments, may_claim=not order.is_large)
+
+    # Any: a run as the database's JSON gives it.
+    async def _earlier(self, order: Order) -> dict[str, Any] | None:
+        """The run the order's key has made, also when its agent has changed or gone since."""
+        if order.idempotency_key is None:
+            return None
+        run: dict[str, Any] | None = await self._db.call(
+            "switchyard_runs_join",
+            user_id=order.user_id,
+            key=order.idempotency_key,
+            body_hash=await self._hash(order),
+        )
+        return run
+
+    async def _hash(self, order: Order) -> str:
+        return await asyncio.to_thread(order.body_hash) if order.is_large else order.body_hash()
 
     def _checked(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
         self._engine.agent(agent.kind).check(RunRequest(order.messages, order.input, agent))

@@ -288,6 +288,41 @@ $$;
 
 comment on function public.switchyard_agents_list is 'The user''s own agents and the published ones, at most 500.';
 
+create function switchyard.key_run(p_user_id uuid, p_key text, p_body_hash text) returns switchyard.runs
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_before switchyard.request_keys;
+  r switchyard.runs;
+begin
+  select * into v_before from switchyard.request_keys where user_id = p_user_id and key = p_key;
+  if not found then
+    return null;
+  end if;
+  if v_before.body_hash <> p_body_hash then
+    perform switchyard.refuse('PT422', 'key_conflict', 'this Idempotency-Key was used before with another body');
+  end if;
+  select * into r from switchyard.runs where id = v_before.run_id;
+  if not found then
+    perform switchyard.refuse('PT404', 'run_not_found', 'the run of this Idempotency-Key is no longer kept');
+  end if;
+  return r;
+end
+$$;
+
+comment on function switchyard.key_run is 'The run an idempotency key has made, null when it has made none; PT422 for another body.';
+
+create function public.switchyard_runs_join(p_user_id uuid, p_key text, p_body_hash text) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select switchyard.run_json(r) from switchyard.key_run(p_user_id, p_key, p_body_hash) r where r.id is not null
+$$;
+
+comment on function public.switchyard_runs_join is
+  'The run of an earlier request with this key, whatever has become of its agent since; null when there is none.';
+
 create function public.switchyard_runs_submit(
   p_run_id uuid,
   p_user_id uuid,
@@ -313,7 +348,6 @@ set search_path = ''
 as $$
 declare
   r switchyard.runs;
-  v_before switchyard.request_keys;
   v_now timestamptz := clock_timestamp();
   v_claim boolean := p_worker is not null;
 begin
@@ -334,14 +368,7 @@ begin
     values (p_user_id, p_key, p_run_id, p_body_hash)
     on conflict (user_id, key) do nothing;
     if not found then
-      select * into v_before from switchyard.request_keys where user_id = p_user_id and key = p_key;
-      if v_before.body_hash <> p_body_hash then
-        perform switchyard.refuse('PT422', 'key_conflict', 'this Idempotency-Key was used before with another body');
-      end if;
-      select * into r from switchyard.runs where id = v_before.run_id;
-      if not found then
-        perform switchyard.refuse('PT404', 'run_not_found', 'the run of this Idempotency-Key is no longer kept');
-      end if;
+      r := switchyard.key_run(p_user_id, p_key, p_body_hash);
       return jsonb_build_object('joined', true, 'run', switchyard.run_json(r), 'claim', null);
     end if;
   end if;
@@ -745,6 +772,7 @@ revoke all on all functions in schema switchyard from public, anon, authenticate
 revoke all on function
   public.switchyard_agents_get(uuid, uuid),
   public.switchyard_agents_list(uuid),
+  public.switchyard_runs_join(uuid, text, text),
   public.switchyard_runs_submit(
     uuid, uuid, uuid, jsonb, jsonb, jsonb, text, uuid, jsonb, text, text, text, integer, double precision,
     double precision, text, uuid, double precision
@@ -760,6 +788,7 @@ from public, anon, authenticated;
 grant execute on function
   public.switchyard_agents_get(uuid, uuid),
   public.switchyard_agents_list(uuid),
+  public.switchyard_runs_join(uuid, text, text),
   public.switchyard_runs_submit(
     uuid, uuid, uuid, jsonb, jsonb, jsonb, text, uuid, jsonb, text, text, text, integer, double precision,
     double precision, text, uuid, double precision

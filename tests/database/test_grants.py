@@ -40,6 +40,7 @@ FUNCTIONS = {
     "switchyard_runs_finish(uuid,uuid,text,text,text,text,jsonb,jsonb,integer,jsonb)",
     "switchyard_runs_get(uuid,uuid)",
     "switchyard_runs_heartbeat(text,jsonb,double precision)",
+    "switchyard_runs_join(uuid,text,text)",
     "switchyard_runs_list(uuid,uuid,integer)",
     "switchyard_runs_purge(integer,integer)",
     "switchyard_runs_reap(integer,double precision)",

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from foundation.errors import InsufficientCredits, NotConfigured
+from foundation.errors import InsufficientCredits, KeyConflict, NotConfigured
 from heavy_agents.runs import AgentFailed, Answer, Context, Usage
 from tests.support.engine import Bench, Scripted, bench, make_agent
+from tests.support.tables import connected
 
 
 async def outcome(benched: Bench, run_id: UUID) -> tuple[str, str | None, int]:
@@ -239,6 +240,19 @@ async def test_more_runs_than_slots_wait_and_all_end(database_url: str) -> None:
         outcomes = [await outcome(benched, run_id) for run_id in run_ids]
 
         assert outcomes == [("succeeded", None, 1)] * 20
+
+
+async def test_a_repeated_key_joins_its_run_though_the_agent_is_gone(database_url: str) -> None:
+    async with bench(database_url, Scripted(answer)) as benched:
+        agent_id = await make_agent(database_url, benched.user)
+        run_id = await benched.submit(agent_id, key="once")
+        await benched.events(run_id)
+        async with connected(database_url) as connection:
+            await connection.execute("delete from public.agents where id = $1", agent_id)
+
+        assert await benched.submit(agent_id, key="once") == run_id
+        with pytest.raises(KeyConflict):
+            await benched.submit(agent_id, key="once", input_={"another": "body"})
 
 
 async def test_an_unknown_kind_and_an_empty_account_are_refused_before_anything_is_stored(
