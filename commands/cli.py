@@ -15,6 +15,7 @@ from commands.demo import show_demo
 from commands.migrate import apply_migrations
 from commands.serve import serve
 from commands.token import print_token
+from foundation.db import MigrationError
 from foundation.errors import HeavyError
 from foundation.settings import Settings, SettingsError, load
 
@@ -66,7 +67,7 @@ def _run(verb: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(verb(load()))
-    except (SettingsError, HeavyError) as error:
+    except (SettingsError, HeavyError, MigrationError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

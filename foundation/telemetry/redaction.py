@@ -123,11 +123,6 @@ def is_secret_name(name: str) -> bool:
     return SECRET_KEY.search(name.lower().replace("-", "_")) is not None
 
 
-def _as_rendered(text: str) -> bytes:
-    """As `text` stands inside a line of JSON."""
-    return json.dumps(text, ensure_ascii=False)[1:-1].encode()
-
-
 def _keep_name(match: re.Match[str]) -> str:
     name = next((group for group in match.groups() if group is not None), "")
     return name + REDACTED + ("@" if match[0].endswith("@") else "")

@@ -7,6 +7,7 @@ from pathlib import Path
 import jwt
 
 from tests.support.process import DEMO_USER, run_command
+from tests.support.tables import connected
 
 
 async def test_token_prints_just_a_token_for_the_demo_user(tmp_path: Path) -> None:
@@ -67,3 +68,21 @@ async def test_migrate_applies_once_and_then_has_nothing_to_do(empty_database_ur
     assert first[0] == second[0] == 0
     assert first[1].count("applied ") == 6
     assert second[1].strip() == "the schema is up to date"
+
+
+async def test_a_migration_that_cannot_be_applied_is_told_without_a_trace_and_leaves_nothing(
+    empty_database_url: str,
+) -> None:
+    """As in a project that has a function of that name already."""
+    async with connected(empty_database_url) as connection:
+        await connection.execute(
+            "create function public.has_role(p_user_id uuid, p_role text) returns text"
+            " language sql as $$ select p_role $$"
+        )
+
+        code, out, err = await run_command("migrate", DATABASE_URL=empty_database_url)
+
+        assert code == 2
+        assert "has_role" in err
+        assert "Traceback" not in out + err
+        assert await connection.fetchval("select to_regclass('public.agents') is null")
