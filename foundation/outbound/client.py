@@ -19,6 +19,8 @@ from foundation.outbound.resolve import Resolver, SystemResolver
 from foundation.outbound.targets import read_target
 
 if TYPE_CHECKING:
+    import httpx2
+
     from foundation.outbound.transport import GuardedTransport
 
 __all__ = ["Outbound"]
@@ -54,6 +56,7 @@ class Outbound:
         self._opening = asyncio.Lock()
         # Two pools, so that a connection the operator's own address opened is never lent to a stranger's URL.
         self._transports: dict[bool, GuardedTransport] = {}
+        self._tls: ssl.SSLContext | None = None
 
     async def start(self) -> None:
         self._is_open = True
@@ -105,6 +108,24 @@ class Outbound:
         except TimeoutError as error:
             raise OutboundTimeout(host=target.host, timeout_s=timeout_s) from error
 
+    async def session(self, *, allow_private: bool, max_connections: int = 100) -> httpx2.AsyncClient:
+        """A client of its own pool for a library that speaks a protocol over HTTP; whoever asks closes it.
+
+        Every request is judged as a fetch's hop is; redirects are answered, not followed. Its errors are the
+        HTTP library's own, and `BlockedAddress`.
+
+        Args:
+            allow_private: only for an address the operator configured.
+
+        Raises:
+            OutboundFailed: before the start or after the end.
+        """
+        await self._open()
+        from foundation.outbound.session import open_session
+
+        transport = self._transport(allow_private=allow_private, max_connections=max_connections)
+        return open_session(transport, allow_private=allow_private)
+
     async def _follow(self, request: Request, *, timeout_s: float, max_bytes: int) -> Fetched:
         from foundation.outbound.exchange import exchange
 
@@ -128,20 +149,21 @@ class Outbound:
     def _transports_opened(self) -> dict[bool, GuardedTransport]:
         from httpx2 import create_ssl_context
 
-        from foundation.outbound.transport import GuardedTransport
-
-        context = self._ssl_context or create_ssl_context(trust_env=False)
-        if (resolver := self._resolver) is None:
-            resolver = self._own_resolver = self._own_resolver or SystemResolver()
+        self._tls = self._ssl_context or create_ssl_context(trust_env=False)
         return {
-            allow_private: GuardedTransport(
-                resolver,
-                ssl_context=context,
-                allow_private=allow_private,
-                max_connections=self._max_connections,
-            )
+            allow_private: self._transport(allow_private=allow_private, max_connections=self._max_connections)
             for allow_private in (False, True)
         }
+
+    def _transport(self, *, allow_private: bool, max_connections: int) -> GuardedTransport:
+        from foundation.outbound.transport import GuardedTransport
+
+        assert self._tls is not None  # noqa: S101 - opened before
+        if (resolver := self._resolver) is None:
+            resolver = self._own_resolver = self._own_resolver or SystemResolver()
+        return GuardedTransport(
+            resolver, ssl_context=self._tls, allow_private=allow_private, max_connections=max_connections
+        )
 
 
 def _check_request(method: str, headers: Mapping[str, str]) -> None:

@@ -30,6 +30,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._make_run_metrics()
+        self._make_model_metrics()
         self._make_money_metrics()
         self._make_server_metrics()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -69,6 +70,17 @@ class Metrics:
         )
         self.forecast_seconds = self._histogram(
             "forecast_seconds", "Computing time of a forecast.", COMPUTE_S, "method"
+        )
+
+    def _make_model_metrics(self) -> None:
+        self.model_tokens_total = self._counter(
+            "heavy_agent_model_tokens_total", "Tokens sent to and had from models.", "model", "kind"
+        )
+        self.model_calls_total = self._counter(
+            "heavy_agent_model_calls_total", "Calls of a model, by how they ended.", "outcome"
+        )
+        self.model_first_token_seconds = self._histogram(
+            "heavy_agent_model_first_token_seconds", "Asking a model to its first token.", FIRST_CHUNK_S
         )
 
     def _make_money_metrics(self) -> None:
