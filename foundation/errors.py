@@ -10,6 +10,7 @@
     ├── OriginNotAllowed          403 origin_not_allowed
     ├── NotFound                  404 not_found
     │   ├── AgentNotFound             agent_not_found
+    │   ├── ConversationNotFound      conversation_not_found
     │   ├── RunNotFound               run_not_found
     │   └── ArtifactNotFound          artifact_not_found
     ├── MethodNotAllowed          405 method_not_allowed
@@ -33,7 +34,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,6 +44,7 @@ __all__ = [
     "BackendFailed",
     "BadCursor",
     "ConflictingCredentials",
+    "ConversationNotFound",
     "DatabaseUnavailable",
     "DeadlineExceeded",
     "Draining",
@@ -79,13 +81,14 @@ class HeavyError(Exception):
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, facts: Mapping[str, Json] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self._facts = dict(facts or {})
 
     def facts(self) -> dict[str, Json]:
         """Extra members of the problem document, by their wire names."""
-        return {}
+        return self._facts
 
     def headers(self) -> dict[str, str]:
         """Response headers that belong to this answer."""
@@ -122,12 +125,10 @@ class InsufficientCredits(HeavyError):
     status = 402
 
     def __init__(self, *, needed: int, available: int) -> None:
-        super().__init__(f"needs {needed} credits, {available} available")
+        facts = {"needed": needed, "available": available}
+        super().__init__(f"needs {needed} credits, {available} available", facts)
         self.needed = needed
         self.available = available
-
-    def facts(self) -> dict[str, Json]:
-        return {"needed": self.needed, "available": self.available}
 
 
 class WrongCaller(HeavyError):
@@ -151,6 +152,10 @@ class NotFound(HeavyError):
 
 class AgentNotFound(NotFound):
     code = "agent_not_found"
+
+
+class ConversationNotFound(NotFound):
+    code = "conversation_not_found"
 
 
 class RunNotFound(NotFound):
@@ -178,12 +183,10 @@ class Gap(HeavyError):
     status = 409
 
     def __init__(self, *, oldest: int, latest: int) -> None:
-        super().__init__(f"events before {oldest} are no longer kept; the newest is {latest}")
+        facts = {"oldest": oldest, "latest": latest}
+        super().__init__(f"events before {oldest} are no longer kept; the newest is {latest}", facts)
         self.oldest = oldest
         self.latest = latest
-
-    def facts(self) -> dict[str, Json]:
-        return {"oldest": self.oldest, "latest": self.latest}
 
 
 class TooLarge(HeavyError):
@@ -191,11 +194,9 @@ class TooLarge(HeavyError):
     status = 413
 
     def __init__(self, *, limit_bytes: int) -> None:
-        super().__init__(f"the body is larger than the {limit_bytes} bytes taken here; send less")
+        detail = f"the body is larger than the {limit_bytes} bytes taken here; send less"
+        super().__init__(detail, {"limitBytes": limit_bytes})
         self.limit_bytes = limit_bytes
-
-    def facts(self) -> dict[str, Json]:
-        return {"limitBytes": self.limit_bytes}
 
 
 class UnsupportedMediaType(HeavyError):
@@ -220,10 +221,9 @@ class InvalidBody(HeavyError):
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        super().__init__("; ".join(f"{e.field or 'body'}: {e.message}" for e in self.errors[:3]))
-
-    def facts(self) -> dict[str, Json]:
-        return {"errors": [{"field": e.field, "message": e.message} for e in self.errors]}
+        told: list[Json] = [{"field": e.field, "message": e.message} for e in self.errors]
+        detail = "; ".join(f"{e.field or 'body'}: {e.message}" for e in self.errors[:3])
+        super().__init__(detail, {"errors": told})
 
 
 class KeyConflict(HeavyError):
@@ -241,13 +241,11 @@ class RateLimited(HeavyError):
     retryable = True
 
     def __init__(self, *, retry_after_s: int, policy: str, quota: int | None = None) -> None:
-        super().__init__(f"the limit of {policy} is reached; try again in {retry_after_s} s")
+        detail = f"the limit of {policy} is reached; try again in {retry_after_s} s"
+        super().__init__(detail, {"retryAfter": retry_after_s, "policy": policy})
         self.retry_after_s = retry_after_s
         self.policy = policy
         self.quota = quota
-
-    def facts(self) -> dict[str, Json]:
-        return {"retryAfter": self.retry_after_s, "policy": self.policy}
 
     def headers(self) -> dict[str, str]:
         quota = "" if self.quota is None else f";q={self.quota}"

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -25,6 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 __all__ = ["CreditsOwner", "Environment", "Settings", "SettingsError", "load"]
 
 EMBEDDED_ISSUER = "http://localhost/auth/v1"
+LOVABLE_GATEWAY = "https://ai.gateway.lovable.dev/v1"
 
 
 class SettingsError(Exception):
@@ -123,6 +125,31 @@ class Settings(BaseSettings):
     credits_owner: CreditsOwner = _variable(CreditsOwner.BACKEND, "backend, caller or off", "CREDITS_OWNER")
     metrics_token: Secret = _variable(None, "a token of at least 16 characters", "METRICS_TOKEN")
 
+    openai_api_key: Secret = _variable(None, "the model provider's key", "OPENAI_API_KEY")
+    openai_base_url: Url = _variable(
+        None, "an OpenAI-compatible endpoint, https://host/v1", "OPENAI_BASE_URL"
+    )
+    lovable_api_key: Secret = _variable(None, "a key of the Lovable gateway", "LOVABLE_API_KEY")
+    default_model: str = _variable(
+        "google/gemini-2.5-flash", "the model of agents that name none", "DEFAULT_MODEL", min_length=1
+    )
+    model_first_token_seconds: float = _variable(
+        180, "seconds a model may think first, 1 to 3600", "MODEL_FIRST_TOKEN_SECONDS", ge=1, le=3600
+    )
+    model_silence_seconds: float = _variable(
+        60, "seconds a model may pause in its answer, 1 to 3600", "MODEL_SILENCE_SECONDS", ge=1, le=3600
+    )
+    model_turn_seconds: float = _variable(
+        900, "seconds one answer of a model may take, 1 to 86400", "MODEL_TURN_SECONDS", ge=1, le=86_400
+    )
+    enable_web_scraping: bool = _variable(True, "0 to offer no http_fetch tool", "ENABLE_WEB_SCRAPING")
+    fetch_private_hosts: Names = _variable(
+        (), "private host:port pairs http_fetch may ask, with commas", "FETCH_PRIVATE_HOSTS"
+    )
+    mcp_servers: Names = _variable(
+        (), "origins of MCP servers agents may use, with commas; * for any public one", "MCP_SERVERS"
+    )
+
     worker_slots: int = _variable(
         32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000
     )
@@ -160,7 +187,7 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
-    @field_validator("supabase_url")
+    @field_validator("supabase_url", "openai_base_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -170,15 +197,13 @@ class Settings(BaseSettings):
             raise ValueError
         return value.rstrip("/")
 
-    @field_validator("supabase_jwt_secret", "railway_backend_secret")
+    @field_validator("supabase_jwt_secret", "railway_backend_secret", "metrics_token")
     @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        return _at_least(value, 32)
-
-    @field_validator("metrics_token")
-    @classmethod
-    def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        return _at_least(value, 16)
+    def _is_long(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+        least = 16 if field.field_name == "metrics_token" else 32
+        if value is not None and len(value.get_secret_value()) < least:
+            raise ValueError
+        return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
@@ -193,8 +218,15 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must appear in no log line."""
-        named = (self.supabase_jwt_secret, self.railway_backend_secret, self.metrics_token)
-        return tuple(secret.get_secret_value() for secret in named if secret is not None)
+        named = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(each.get_secret_value() for each in named if isinstance(each, SecretStr))
+
+    @property
+    def model_endpoint(self) -> tuple[str | None, SecretStr | None]:
+        """Address (None: OpenAI's own) and key of the model provider."""
+        uses_gateway = self.openai_api_key is None and self.lovable_api_key is not None
+        address = self.openai_base_url or (LOVABLE_GATEWAY if uses_gateway else None)
+        return address, self.lovable_api_key if uses_gateway else self.openai_api_key
 
     @property
     def issuer(self) -> str:
@@ -221,31 +253,24 @@ def load() -> Settings:
         raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
 
 
-def _at_least(value: SecretStr | None, length: int) -> SecretStr | None:
-    if value is not None and len(value.get_secret_value()) < length:
-        raise ValueError
-    return value
-
-
 def _missing(settings: Settings) -> list[str]:
-    needed: list[str] = []
-    if settings.supabase_url is not None and settings.database_url is None:
-        needed.append(
-            "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
-        )
+    project = "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
+    needed = [project] if settings.supabase_url is not None and settings.database_url is None else []
     if not settings.is_production:
         return needed
-    if settings.database_url is None and not settings.allow_embedded:
-        needed.append("DATABASE_URL: not set, wants a postgresql:// connection string (or ALLOW_EMBEDDED=1)")
-    if settings.supabase_url is None and settings.supabase_jwt_secret is None:
-        needed.append(
-            "SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)"
-        )
-    if settings.railway_backend_secret is None:
-        needed.append("RAILWAY_BACKEND_SECRET: not set, wants a shared secret of at least 32 characters")
-    if settings.metrics_token is None:
-        needed.append("METRICS_TOKEN: not set, wants a token of at least 16 characters")
-    return needed
+    wants = {
+        "DATABASE_URL: not set, wants a postgresql:// connection string (or ALLOW_EMBEDDED=1)": (
+            settings.database_url or settings.allow_embedded
+        ),
+        "SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)": (
+            settings.supabase_url or settings.supabase_jwt_secret
+        ),
+        "RAILWAY_BACKEND_SECRET: not set, wants a shared secret of at least 32 characters": (
+            settings.railway_backend_secret
+        ),
+        "METRICS_TOKEN: not set, wants a token of at least 16 characters": settings.metrics_token,
+    }
+    return needed + [line for line, value in wants.items() if not value]
 
 
 def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary

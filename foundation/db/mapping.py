@@ -63,6 +63,7 @@ _SENTENCES: Mapping[str, str] = {
     "backend_failed": "the other backend failed",
     "bad_cursor": "no event has that position",
     "conflicting_credentials": "two credentials name different callers; send one",
+    "conversation_not_found": "there is no such conversation, or it is not yours",
     "database_unavailable": NO_ANSWER,
     "deadline_exceeded": "it took longer than it may",
     "draining": "this server is going away; try again",

@@ -110,3 +110,32 @@ def test_origins_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
 
     assert load().allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_the_gateways_key_alone_selects_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOVABLE_API_KEY", "gateway-key")
+
+    address, key = load().model_endpoint
+
+    assert address is not None
+    assert address.startswith("https://ai.gateway.")
+    assert key is not None
+    assert key.get_secret_value() == "gateway-key"
+
+
+def test_an_own_key_comes_before_the_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOVABLE_API_KEY", "gateway-key")
+    monkeypatch.setenv("OPENAI_API_KEY", "own-key")
+
+    address, key = load().model_endpoint
+
+    assert address is None
+    assert key is not None
+    assert key.get_secret_value() == "own-key"
+
+
+def test_every_key_is_a_secret_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOVABLE_API_KEY", "gateway-key")
+    monkeypatch.setenv("OPENAI_API_KEY", "own-key")
+
+    assert set(load().secrets) == {"gateway-key", "own-key"}
