@@ -40,7 +40,7 @@ class ForecastAgent:
         """One journaled computation; everything after it repeats safely."""
         await ctx.progress(0.0, "waiting for a process")
         began_s = asyncio.get_running_loop().time()
-        result = await ctx.compute(
+        result = await ctx.process(
             "forecast", forecast.JOB, ctx.request.input, timeout_s=TIMEOUT_S, progress=(0.02, 0.95)
         )
         document = Document.model_validate(result)

@@ -1,4 +1,4 @@
-"""What an agent gets to work with: emit, step, compute, artifact, progress, spend."""
+"""What an agent gets to work with: emit, step, process, artifact, progress, spend."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Context:
         _, late = await asyncio.wait(tuple(self._steps), timeout=within_s)
         return not late
 
-    async def compute(
+    async def process(
         self,
         step: str,
         target: str,

@@ -49,7 +49,7 @@ class OneRun(Context):
         self.fractions.append(fraction)
         self.notes.append(note)
 
-    async def compute(
+    async def process(
         self,
         step: str,
         target: str,
