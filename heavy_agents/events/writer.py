@@ -7,6 +7,7 @@ an event could not be stored; whoever emits next is told).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,13 @@ class Writer:
         # Set when nothing more can be stored, with the reason.
         self.failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._waiters: list[asyncio.Future[None]] = []
+        self._has_only_text = True
+        self.text_stored_s = -math.inf  # when a chunk was last stored, as the loop tells the time
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether there is more to store than text, or somebody waits for it to be stored."""
+        return not self._has_only_text or bool(self._waiters or self._inflight)
 
     @property
     def is_dirty(self) -> bool:
@@ -64,6 +72,7 @@ class Writer:
         self._check()
         self._pending.append(draft)
         self._pending_bytes += draft.size_bytes
+        self._has_only_text &= type_ == "chunk"
         self._notify()
 
     async def flushed(self) -> None:
@@ -86,6 +95,8 @@ class Writer:
     def confirm(self) -> list[Event]:
         """The batch is durable."""
         stored, self._inflight = self._inflight, []
+        if any(event.type == "chunk" for event in stored):
+            self.text_stored_s = asyncio.get_running_loop().time()
         self._wake()
         return stored
 
@@ -110,6 +121,7 @@ class Writer:
 
     def _number(self) -> list[Event]:
         drafts, self._pending, self._pending_bytes = merge(self._pending), [], 0
+        self._has_only_text = True
         first = self._last_seq + 1
         self._last_seq += len(drafts)
         return [Event(seq, draft.type, draft.data) for seq, draft in enumerate(drafts, first)]

@@ -1,0 +1,27 @@
+"""Whose events are stored next: everybody's, but under load a run's text at most 20 times a second.
+
+A run that has only text to store, and nobody waiting for it, can be left out for a moment: its chunks then
+become one row instead of several. With few runs nothing is gained by that, so nobody waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from heavy_agents.events.writer import Writer
+
+__all__ = ["BUSY_RUNS", "TEXT_S", "ready"]
+
+# Runs with something to store at the same moment.
+BUSY_RUNS = 64
+# Seconds between two rows of one run's text under load.
+TEXT_S = 0.05
+
+
+def ready(writers: Iterable[Writer], *, now_s: float) -> tuple[list[Writer], bool]:
+    """Those to be stored now, and whether some were left out; `now_s` as the writers' loop tells the time."""
+    dirty = [writer for writer in writers if writer.is_dirty]
+    if len(dirty) <= BUSY_RUNS:
+        return dirty, False
+    due = [each for each in dirty if each.is_urgent or now_s - each.text_stored_s >= TEXT_S]
+    return due, len(due) < len(dirty)
