@@ -18,6 +18,7 @@ from heavy_agents.runs.answer import AgentFailed, Answer, CreditExhausted
 from heavy_agents.runs.context import Compute, Context
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.execution import Floor
+from heavy_agents.runs.meter import Budget
 from heavy_agents.runs.readiness import DatabaseCheck
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
 from heavy_agents.runs.runs import Artifact, Runs
@@ -29,6 +30,7 @@ __all__ = [
     "AgentSnapshot",
     "Answer",
     "Artifact",
+    "Budget",
     "Compute",
     "Context",
     "CreditExhausted",

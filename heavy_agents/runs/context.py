@@ -1,4 +1,4 @@
-"""What an agent gets to work with: emit, step, process, artifact, progress, spend."""
+"""What an agent gets to work with: emit, step, process, artifact, progress, history, spend, budget."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from heavy_agents.events import LeaseLost, Writer, tidy
 from heavy_agents.runs.answer import CreditExhausted
 from heavy_agents.runs.journal import Journal
 from heavy_agents.runs.lease import Lease
-from heavy_agents.runs.meter import Meter
-from heavy_agents.runs.request import RunRequest
+from heavy_agents.runs.meter import Budget, Meter
+from heavy_agents.runs.request import Message, RunRequest
 
 __all__ = ["Compute", "Context"]
+
+# So many characters fit into one event however they are written in JSON.
+CHUNK_CHARS = 10_000
 
 
 class Compute(Protocol):
@@ -52,9 +55,14 @@ class Context:
         journal: Journal,
         meter: Meter,
         compute: Compute,
+        is_stopping: Callable[[], bool],
         first_chunk: Callable[[float], None] | None = None,
     ) -> None:
-        """`first_chunk` is told once how many seconds after the first claim the first text came."""
+        """
+        Args:
+            is_stopping: whether the run has been told to stop.
+            first_chunk: is told once how many seconds after the first claim the first text came.
+        """
         self.run_id = run_id
         self.attempt = attempt
         self.request = request
@@ -64,9 +72,20 @@ class Context:
         self._journal = journal
         self._meter = meter
         self._compute = compute
+        self._is_stopping = is_stopping
         self._first_chunk = first_chunk
         self._steps: set[asyncio.Task[Json]] = set()
         self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
+
+    @property
+    def budget(self) -> Budget:
+        """What may still be used before the hold is reached."""
+        return self._meter.budget
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to stop; whoever awaits is stopped anyway, a loop that does not should ask."""
+        return self._is_stopping()
 
     # Any: an event's fields are the agent's own; `tidy` makes them JSON or refuses.
     async def emit(self, type_: str, **data: Any) -> None:
@@ -78,7 +97,8 @@ class Context:
         """Text for the person, as it comes."""
         if not content:
             return
-        await self.emit("chunk", content=content)
+        for start in range(0, len(content), CHUNK_CHARS):
+            await self.emit("chunk", content=content[start : start + CHUNK_CHARS])
         if self._first_chunk is not None:
             self._first_chunk(self._meter.elapsed_ms / 1000)
             self._first_chunk = None
@@ -158,6 +178,33 @@ class Context:
         url = f"/api/runs/{self.run_id}/artifacts/{quote(name, safe='')}"
         await self.emit("artifact", name=name, mediaType=media_type, size=len(content), url=url)
 
+    async def history(self) -> list[Message]:
+        """The conversation up to and with this run's own turns; without one, what was sent. Journaled."""
+        if self.request.conversation_id is None:
+            return list(self.request.messages)
+        rows = await self.step("history", self._history)
+        assert isinstance(rows, list)  # noqa: S101 - as the step made it
+        turns = (row for row in rows if isinstance(row, dict))
+        return [Message(str(turn["role"]), str(turn["content"])) for turn in turns]
+
+    async def begin_call(self, call_id: str) -> None:
+        """Note that a model call is about to be bought, under the lease, so that a crash cannot hide it.
+
+        Raises:
+            LeaseLost: the run belongs to somebody else; nothing must be bought.
+        """
+        answer = await self._lease.insist(
+            lambda: self._db.call(
+                "switchyard_calls_begin",
+                run_id=self.run_id,
+                token=self._lease.token,
+                id=call_id,
+                step=self._step_name.get(),
+            )
+        )
+        if not answer["begun"]:
+            raise LeaseLost
+
     def spend(self, usage: Usage) -> None:
         """Count what was used, at the moment it was bought."""
         self._meter.spend(usage)
@@ -165,6 +212,16 @@ class Context:
     def key(self, name: str) -> str:
         """An idempotency key for something outside: the same at every try of this run."""
         return f"{self.run_id}:{name}"
+
+    async def _history(self) -> Json:
+        rows: Json = await self._lease.insist(
+            lambda: self._db.call(
+                "switchyard_conversations_history", run_id=self.run_id, token=self._lease.token
+            )
+        )
+        if rows is None:
+            raise LeaseLost
+        return rows
 
     async def _do(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         self._step_name.set(name)

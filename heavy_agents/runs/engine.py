@@ -179,6 +179,7 @@ class Engine:
             messages=tuple(Message(**message) for message in claim["messages"]),
             input=await load_input(self._floor.db, claim, lease),
             agent=AgentSnapshot.from_json(claim["agent"]),
+            conversation_id=UUID(claim["conversation_id"]) if claim["conversation_id"] else None,
         )
         return Execution(self._floor, self.agent(claim["kind"]), claim=claim, request=request, lease=lease)
 

@@ -80,6 +80,8 @@ class Execution:
             clock=floor.clock,
         )
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
+        # What an earlier claim was buying when it was lost; the user does not pay for it.
+        floor.metrics.lost_calls_total.inc(claim["lost_calls"])
         self._context = Context(
             run_id=self.run_id,
             attempt=claim["epoch"],
@@ -90,6 +92,7 @@ class Execution:
             journal=Journal(floor.db, lease, claim),
             meter=self._meter,
             compute=floor.compute,
+            is_stopping=self._stop.done,
             # After a lost worker the person has seen text before, or has waited too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 
 from foundation.clock import Clock
 from heavy_agents.credits import Blame, Price, Usage, charge, cost
 
-__all__ = ["Meter", "StepUsage"]
+__all__ = ["Budget", "Meter", "StepUsage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may still use before its hold is reached. `tokens` None: tokens cost nothing."""
+
+    credits: int
+    tokens: int | None
 
 
 class StepUsage:
@@ -40,6 +49,16 @@ class Meter:
     def is_exhausted(self) -> bool:
         """Whether what was used costs more than what is held."""
         return cost(self._price, self._used, elapsed_ms=self.elapsed_ms) > self._price.ceiling
+
+    @property
+    def budget(self) -> Budget:
+        price, used = self._price, self._used
+        left = price.ceiling - cost(price, used, elapsed_ms=self.elapsed_ms)
+        if not price.per_1k_tokens:
+            return Budget(max(left, 0), None)
+        for_tokens = price.ceiling - cost(replace(price, per_1k_tokens=0), used, elapsed_ms=self.elapsed_ms)
+        tokens = for_tokens * 1000 // price.per_1k_tokens - used.input_tokens - used.output_tokens
+        return Budget(max(left, 0), max(tokens, 0))
 
     def open_step(self) -> StepUsage:
         """Count what this task and its children use from now on towards a step of its own."""

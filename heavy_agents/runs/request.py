@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from foundation.errors import Json
 from heavy_agents.credits import Price, parse_price
 
@@ -13,6 +15,7 @@ __all__ = ["AgentSnapshot", "Message", "RunRequest"]
 
 DEADLINE_S = 24 * 3600.0
 LONGEST_S = 366 * DEADLINE_S
+LARGE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class AgentSnapshot:
     price: Price
     config: dict[str, Json]
     stored: dict[str, Json] = field(repr=False)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a kind may need a while to check the row, so that it is not done on the event loop."""
+        return len(orjson.dumps([self.config, self.stored.get("tools")])) > LARGE_BYTES
 
     @property
     def deadline_s(self) -> float | None:
@@ -59,3 +67,4 @@ class RunRequest:
     messages: tuple[Message, ...]
     input: dict[str, Json]
     agent: AgentSnapshot
+    conversation_id: UUID | None = None

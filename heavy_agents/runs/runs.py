@@ -74,6 +74,22 @@ class Runs:
         found = await self._db.call("switchyard_artifacts_get", user_id=user_id, run_id=run_id, name=name)
         return Artifact(found["media_type"], base64.b64decode(found["base64"]))
 
+    async def begin_conversation(
+        self, user_id: UUID, *, agent_id: UUID | None, title: str | None
+    ) -> Document:
+        """An empty conversation. Raises AgentNotFound."""
+        made: Document = await self._db.call(
+            "switchyard_conversations_create", user_id=user_id, agent_id=agent_id, title=title
+        )
+        return made
+
+    async def conversation(self, user_id: UUID, conversation_id: UUID) -> Document:
+        """With its newest messages. Raises ConversationNotFound."""
+        found: Document = await self._db.call(
+            "switchyard_conversations_read", user_id=user_id, conversation_id=conversation_id
+        )
+        return found
+
     async def credits(self, user_id: UUID) -> Document:
         found: Document = await self._db.call("switchyard_credits_get", user_id=user_id)
         return found

@@ -87,7 +87,7 @@ class Submitter:
             return Submission(run, joined=True)
         row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
         agent = AgentSnapshot.from_json(row)
-        if order.is_large:
+        if order.is_large or agent.is_large:
             arguments = await asyncio.to_thread(self._checked, order, agent)
         else:
             arguments = self._checked(order, agent)
@@ -111,7 +111,8 @@ class Submitter:
         return await asyncio.to_thread(order.body_hash) if order.is_large else order.body_hash()
 
     def _checked(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
-        self._engine.agent(agent.kind).check(RunRequest(order.messages, order.input, agent))
+        request = RunRequest(order.messages, order.input, agent, order.conversation_id)
+        self._engine.agent(agent.kind).check(request)
         return self._arguments(order, agent)
 
     async def _store(self, arguments: dict[str, Json], *, may_claim: bool) -> Submission:

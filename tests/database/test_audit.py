@@ -20,6 +20,13 @@ as $$ select id from switchyard.runs where status = 'succeeded' $$;
 create function pg_temp.running() returns uuid
 language sql
 as $$ select id from switchyard.runs where status = 'running' $$;
+create function pg_temp.call_once() returns void
+language sql
+as $$
+insert into switchyard.calls (id, run_id, step, epoch) values ('call-1', pg_temp.running(), 'one', 1);
+insert into switchyard.steps (run_id, name, epoch, result, duration_ms)
+values (pg_temp.running(), 'one', 1, '{"modelCall": "call-1"}', 1);
+$$;
 """
 
 NO_LEASE = "run without a live lease or past its queue deadline"
@@ -32,6 +39,8 @@ SUM = "balance or held is not the sum of the ledger"
 NEGATIVE = "own write below zero or beyond what was available"
 OPEN_HOLD = "open hold of an ended run"
 CHARGE = "charge of a run differs from its ledger"
+UNBEGUN = "journaled call that was never begun"
+DOUBLE_CALL = "call journaled by two steps"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +121,16 @@ async def test_a_healthy_database_breaks_no_rule(shared: Sql) -> None:
             {OPEN_HOLD},
         ),
         ("update switchyard.runs set charged_credits = 1 where status = 'succeeded'", {CHARGE}),
+        ("select pg_temp.call_once()", set()),
+        ("select pg_temp.call_once(); delete from switchyard.calls", {UNBEGUN}),
+        ("select pg_temp.call_once(); update switchyard.calls set step = 'two'", {UNBEGUN}),
+        ("select pg_temp.call_once(); update switchyard.calls set run_id = pg_temp.ended()", {UNBEGUN}),
+        (
+            "select pg_temp.call_once();"
+            " insert into switchyard.steps (run_id, name, epoch, result, duration_ms)"
+            " select run_id, 'two', epoch, result, 1 from switchyard.steps",
+            {DOUBLE_CALL, UNBEGUN},
+        ),
     ],
 )
 async def test_a_broken_rule_is_named(shared: Sql, damage: str, rules: set[str]) -> None:

@@ -1,0 +1,656 @@
+-- What a chat agent needs of the database: calls of a model before they are made, the text of a run that was cut
+-- short, and the conversation a run belongs to.
+--
+-- Locks are taken in the order run, conversation, account. Ending a run waits for no conversation: what it writes
+-- there needs a lock that only a deletion stands against, and what is being deleted needs no answer any more.
+
+alter table public.conversations
+  add column if not exists agent_id uuid references public.agents (id) on delete set null,
+  add column if not exists title text,
+  add column if not exists updated_at timestamptz not null default now();
+alter table public.messages
+  add column if not exists metadata jsonb not null default '{}';
+
+comment on column public.messages.metadata is
+  '{"run_id"} of a turn that came with a run, {"run_id", "status"} of what a run answered.';
+
+-- Calls of a model. A call is written down before it is bought, so that one a crash cut off is known afterwards:
+-- it was begun, and its step is not journaled.
+
+create table switchyard.calls (
+  id text primary key check (length(id) between 1 and 100),
+  run_id uuid not null references switchyard.runs (id) on delete cascade,
+  step text not null check (length(step) between 1 and 200),
+  epoch integer not null,
+  begun_at timestamptz not null default clock_timestamp()
+);
+
+create index calls_run_idx on switchyard.calls (run_id, epoch);
+
+comment on table switchyard.calls is
+  'Calls of a model the platform was about to buy. One is journaled when the result of its step names it as "modelCall".';
+comment on column switchyard.calls.id is 'The caller''s own, fresh for every try.';
+comment on column switchyard.calls.epoch is 'The claim that began it.';
+
+alter table switchyard.calls enable row level security;
+
+-- A shared lock: steps of one run may begin calls side by side, and the row stays unchanged. A claim by somebody
+-- else waits for it, so that whoever takes the run over counts this call.
+create function public.switchyard_calls_begin(p_run_id uuid, p_token uuid, p_id text, p_step text) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  v_epoch integer;
+begin
+  select r.epoch into v_epoch from switchyard.runs r
+  where r.id = p_run_id and r.lease_token = p_token and r.status = 'running'
+  for share;
+  if not found then
+    return jsonb_build_object('begun', false);
+  end if;
+  insert into switchyard.calls (id, run_id, step, epoch)
+  values (p_id, p_run_id, p_step, v_epoch)
+  on conflict (id) do nothing;
+  return jsonb_build_object('begun', true);
+end
+$$;
+
+comment on function public.switchyard_calls_begin is
+  'Writes down, under a lease, that a step is about to call a model; safe to repeat. begun false: the lease is lost.';
+
+-- What a worker needs to go on: the snapshot, the journal, for every step that has events but no result the number
+-- before its first event, so that clients can be told what to forget, and how many steps had a call of a model cut
+-- off under the claim before, so that every loss is counted by the claim after it. Results are handed over up to
+-- 4 MB together; the rest is read when it is asked for, because a claim that is too large would fail for ever.
+create or replace function switchyard.claim_json(r switchyard.runs) returns jsonb
+language sql stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'run_id', r.id,
+    'user_id', r.user_id,
+    'agent_id', r.agent_id,
+    'kind', r.kind,
+    'agent', r.agent,
+    'messages', r.messages,
+    'input', r.input,
+    'conversation_id', r.conversation_id,
+    'token', r.lease_token,
+    'epoch', r.epoch,
+    'last_seq', r.last_seq,
+    'hold_credits', r.hold_credits,
+    'accrued_credits', r.accrued_credits,
+    'usage', r.usage,
+    'cancel_requested', r.cancel_requested_at is not null,
+    'waited_ms', switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.queued_at),
+    'executed_ms', r.executed_ms,
+    'deadline_in_ms', switchyard.epoch_ms(r.deadline_at) - switchyard.epoch_ms(clock_timestamp()),
+    'steps', coalesce((
+      select jsonb_agg(jsonb_build_object(
+        'name', s.name,
+        'blob', s.blob,
+        'is_here', s.total_bytes <= 4000000,
+        'result', case when s.total_bytes <= 4000000 then s.result end
+      ))
+      from (
+        select name, blob, result, sum(size_bytes) over (order by finished_at, name) as total_bytes
+        from switchyard.steps
+        where run_id = r.id
+      ) s
+    ), '[]'),
+    'unfinished', coalesce((
+      select jsonb_object_agg(u.step, u.first_seq - 1)
+      from (
+        select e.data ->> 'step' as step, min(e.seq) as first_seq
+        from switchyard.events e
+        where r.epoch > 1
+          and e.run_id = r.id
+          and e.data ? 'step'
+          and e.type <> 'retry'
+          and not exists (
+            select 1 from switchyard.steps s where s.run_id = r.id and s.name = e.data ->> 'step'
+          )
+        group by 1
+      ) u
+    ), '{}'),
+    'lost_calls', (
+      select count(distinct c.step)
+      from switchyard.calls c
+      where c.run_id = r.id
+        and c.epoch = r.epoch - 1
+        and not exists (select 1 from switchyard.steps s where s.run_id = r.id and s.name = c.step)
+    )
+  )
+$$;
+
+-- The text of a run that was cut short. The numbers of a `retry` are an agent's own words: what is no number
+-- discards nothing, rather than keep the run from ending. The size is counted before the text is put together, for
+-- a long run may have said more than fits.
+create function switchyard.partial_text(p_run_id uuid) returns text
+language sql stable
+set search_path = ''
+as $$
+  with retries as materialized (
+    select e.seq, e.data ->> 'step' as step, (e.data ->> 'discardAfter')::numeric as discard_after
+    from switchyard.events e
+    where e.run_id = p_run_id
+      and e.type = 'retry'
+      and jsonb_typeof(e.data -> 'discardAfter') = 'number'
+  ),
+  shown as (
+    select e.seq, e.data ->> 'content' as content
+    from switchyard.events e
+    where e.run_id = p_run_id
+      and e.type = 'chunk'
+      and not exists (
+        select 1 from retries t
+        where t.step = e.data ->> 'step' and t.discard_after < e.seq and t.seq > e.seq
+      )
+  ),
+  measured as (
+    select seq, content, sum(length(content)) over (order by seq) - length(content) as characters_before
+    from shown
+  )
+  select nullif(left(string_agg(content, '' order by seq), 1000000), '')
+  from measured
+  where characters_before < 1000000
+$$;
+
+comment on function switchyard.partial_text is
+  'What a client''s screen shows of a run: its chunks without those a retry discarded, at most 1,000,000 characters; null for none.';
+
+-- Conversations. A run that is submitted with one leaves its turns there, and its answer when it ends.
+
+create function switchyard.turn_role(p_role text) returns text
+language sql immutable
+set search_path = ''
+as $$
+  select case p_role when 'agent' then 'assistant' else p_role end
+$$;
+
+comment on function switchyard.turn_role is 'The role of a turn as models know it: older front ends call the assistant agent.';
+
+create function switchyard.turn_digest(p_role text, p_content text) returns bytea
+language sql stable
+set search_path = ''
+as $$
+  select sha256(convert_to(switchyard.turn_role(p_role) || ':' || p_content, 'UTF8'))
+$$;
+
+comment on function switchyard.turn_digest is 'Two turns with the same digest say the same.';
+
+create function switchyard.turns_overlap(p_kept bytea[], p_sent bytea[]) returns integer
+language sql immutable
+set search_path = ''
+as $$
+  select coalesce(max(n), 0)
+  from generate_series(1, least(cardinality(p_kept), cardinality(p_sent))) n
+  where p_kept[cardinality(p_kept) - n + 1 :] = p_sent[: n]
+$$;
+
+comment on function switchyard.turns_overlap is 'Length of the longest end of what is kept that what is sent begins with.';
+
+-- A clock may be set back, and turns of one run are a microsecond apart. A turn dated further ahead than that was
+-- written by somebody with a clock of their own, and moves nobody else's.
+create function switchyard.turn_at(p_conversation_id uuid) returns timestamptz
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  return greatest(v_now, (
+    select max(m.created_at) + interval '1 microsecond'
+    from public.messages m
+    where m.conversation_id = p_conversation_id and m.created_at < v_now + interval '1 second'
+  ));
+end
+$$;
+
+comment on function switchyard.turn_at is 'When a turn that is said now was said: after all that were said before.';
+
+-- A trigger, so that no run gets into a conversation by another way. It runs before the row is written and before
+-- anything is held; the lock keeps two runs that come at once from mixing their turns. `created_at` becomes the
+-- moment the run has the conversation to itself: what was said before it is what it answers to.
+create function switchyard.run_joins_conversation() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_kept bytea[];
+  v_sent bytea[];
+begin
+  perform from public.conversations c
+  where c.id = new.conversation_id and c.user_id = new.user_id
+  for no key update;
+  if not found then
+    perform switchyard.refuse('PT404', 'conversation_not_found', 'no such conversation, or it is not yours');
+  end if;
+  new.created_at := switchyard.turn_at(new.conversation_id);
+
+  select coalesce(array_agg(switchyard.turn_digest(k.role, k.content) order by k.created_at, k.id), '{}')
+  into v_kept
+  from (
+    select * from public.messages m
+    where m.conversation_id = new.conversation_id and m.created_at < new.created_at
+    order by m.created_at desc, m.id desc
+    limit jsonb_array_length(new.messages)
+  ) k;
+  select coalesce(array_agg(
+    switchyard.turn_digest(s.turn ->> 'role', s.turn ->> 'content') order by s.number
+  ), '{}')
+  into v_sent
+  from jsonb_array_elements(new.messages) with ordinality as s (turn, number);
+
+  insert into public.messages (conversation_id, role, content, metadata, created_at)
+  select new.conversation_id, s.turn ->> 'role', s.turn ->> 'content', jsonb_build_object('run_id', new.id),
+    new.created_at + s.number * interval '1 microsecond'
+  from jsonb_array_elements(new.messages) with ordinality as s (turn, number)
+  where s.number > switchyard.turns_overlap(v_kept, v_sent)
+  order by s.number;
+
+  update public.conversations c
+  set updated_at = clock_timestamp(),
+      title = coalesce(c.title, (
+        select left(m.content, 80) from public.messages m
+        where m.conversation_id = c.id and m.role = 'user' and m.content <> ''
+        order by m.created_at, m.id
+        limit 1
+      ))
+  where c.id = new.conversation_id;
+  return new;
+end
+$$;
+
+comment on function switchyard.run_joins_conversation is
+  'Stores the turns of a run that its conversation does not end with already; PT404 when it is not the user''s.';
+
+create trigger run_joins_conversation before insert on switchyard.runs
+  for each row when (new.conversation_id is not null) execute function switchyard.run_joins_conversation();
+
+-- Waits for nobody: against `key share` stands only who deletes the conversation, and then the answer is not missed;
+-- against the second lock also a turn that comes in now, and that one says when the conversation changed.
+-- An app may have rules of its own for its messages; none of them may keep a run from ending.
+create function switchyard.conversation_answer(r switchyard.runs, p_status text, p_response text) returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into public.messages (conversation_id, role, content, metadata, created_at)
+  select c.id, 'assistant', p_response, jsonb_build_object('run_id', r.id, 'status', p_status),
+    switchyard.turn_at(c.id)
+  from public.conversations c
+  where c.id = r.conversation_id and c.user_id = r.user_id
+  for key share skip locked;
+
+  update public.conversations c
+  set updated_at = clock_timestamp()
+  from (
+    select id from public.conversations
+    where id = r.conversation_id and user_id = r.user_id
+    for no key update skip locked
+  ) free
+  where c.id = free.id;
+exception
+  when others then
+    raise warning 'the answer of run % is not in its conversation: %', r.id, sqlerrm;
+end
+$$;
+
+comment on function switchyard.conversation_answer is
+  'Adds what a run answered to its conversation, unless that is gone or going.';
+
+-- Everything that ends a run goes through here: the terminal event, the status and the money in one go. A run that
+-- did not succeed answers what it had said by then.
+create or replace function switchyard.run_end(
+  r switchyard.runs,
+  p_status text,
+  p_code text,
+  p_error text,
+  p_response text,
+  p_output jsonb,
+  p_usage jsonb,
+  p_charge integer,
+  p_token uuid
+) returns switchyard.runs
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_ended timestamptz := clock_timestamp();
+  v_charge integer := 0;
+  v_data jsonb;
+  v_response text := p_response;
+begin
+  if v_response is null and p_status <> 'succeeded' then
+    v_response := switchyard.partial_text(r.id);
+  end if;
+  if r.conversation_id is not null and v_response <> '' then
+    perform switchyard.conversation_answer(r, p_status, v_response);
+  end if;
+  if r.credits_owner = 'backend' then
+    v_charge := switchyard.hold_close(r.user_id, 'run:' || r.id, p_charge);
+  end if;
+
+  v_data := jsonb_build_object(
+    'response', v_response,
+    'creditsUsed', v_charge,
+    'executionTime', coalesce(
+      switchyard.epoch_ms(v_ended) - switchyard.epoch_ms(r.started_at), 0
+    )
+  );
+  if p_status = 'succeeded' then
+    v_data := v_data || jsonb_build_object('usage', p_usage);
+    if p_output is not null then
+      v_data := v_data || jsonb_build_object('output', p_output);
+    end if;
+  else
+    v_data := v_data || jsonb_build_object('error', p_error, 'code', p_code);
+  end if;
+  insert into switchyard.events (run_id, seq, type, data)
+  values (r.id, r.last_seq + 1, case p_status when 'succeeded' then 'done' else p_status end, v_data);
+
+  -- Whoever deletes the user holds that row and waits for this run: the foreign key must not wait for it.
+  if v_charge > 0 or r.credits_owner = 'caller' then
+    insert into public.credit_usage (user_id, agent_id, credits_used, operation_type, metadata)
+    select r.user_id, r.agent_id, case r.credits_owner when 'caller' then greatest(p_charge, 0) else v_charge end,
+      'agent_execution',
+      jsonb_build_object('run_id', r.id, 'kind', r.kind, 'status', p_status, 'usage', p_usage)
+    where exists (select from auth.users u where u.id = r.user_id for key share skip locked);
+  end if;
+
+  update switchyard.runs
+  set status = p_status,
+      code = p_code,
+      error = p_error,
+      response = v_response,
+      output = p_output,
+      usage = p_usage,
+      charged_credits = v_charge,
+      ended_at = v_ended,
+      lease_until = null,
+      lease_token = p_token,
+      last_seq = r.last_seq + 1
+  where id = r.id
+  returning * into r;
+  return r;
+end
+$$;
+
+create or replace function switchyard.user_deleted() returns trigger
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  r switchyard.runs;
+begin
+  -- All runs, then all conversations, before the account: the loop alone would lock runs a few at a time, and
+  -- the cascade would come to the conversations last.
+  perform from switchyard.runs
+  where user_id = old.id and status in ('queued', 'running')
+  order by id
+  for no key update;
+  perform from public.conversations
+  where user_id = old.id
+  order by id
+  for update;
+
+  for r in
+    select * from switchyard.runs
+    where user_id = old.id and status in ('queued', 'running')
+    order by id
+  loop
+    update switchyard.runs
+    set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+    where id = r.id
+    returning * into r;
+    if r.status = 'queued' then
+      perform switchyard.run_cancelled(r);
+    end if;
+  end loop;
+  return old;
+end
+$$;
+
+create function public.switchyard_conversations_history(p_run_id uuid, p_token uuid) returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  select coalesce(
+    (
+      select jsonb_agg(
+        jsonb_build_object('role', switchyard.turn_role(h.role), 'content', h.content) order by h.created_at, h.id
+      )
+      from (
+        select n.*, sum(length(n.content)) over (order by n.created_at desc, n.id desc) as characters
+        from (
+          select m.id, m.role, m.content, m.created_at
+          from public.messages m
+          join public.conversations c on c.id = m.conversation_id and c.user_id = r.user_id
+          where m.conversation_id = r.conversation_id
+            and m.content <> ''
+            and (m.created_at < r.created_at or m.metadata ->> 'run_id' = r.id::text)
+          order by m.created_at desc, m.id desc
+          limit 1000
+        ) n
+      ) h
+      where h.characters <= 2000000
+    ),
+    (
+      select jsonb_agg(
+        jsonb_build_object('role', switchyard.turn_role(s.turn ->> 'role'), 'content', s.turn ->> 'content')
+        order by s.number
+      )
+      from jsonb_array_elements(r.messages) with ordinality as s (turn, number)
+      where s.turn ->> 'content' <> ''
+    ),
+    '[]'
+  )
+  from switchyard.runs r
+  where r.id = p_run_id and r.lease_token = p_token and r.status = 'running'
+$$;
+
+comment on function public.switchyard_conversations_history is
+  'What was said before a run and with it, [{role, content}] oldest first: the newest 1,000 turns, 2,000,000 characters at most; the run''s own turns when there is no conversation (any more); null when the lease is lost.';
+
+create function public.switchyard_conversations_create(p_user_id uuid, p_agent_id uuid, p_title text) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  c public.conversations;
+begin
+  if not exists (select 1 from auth.users u where u.id = p_user_id) then
+    perform switchyard.refuse('PT400', 'invalid_request', 'there is no such user');
+  end if;
+  if p_agent_id is not null then
+    perform switchyard.agent_visible(p_user_id, p_agent_id);
+  end if;
+  insert into public.conversations (user_id, agent_id, title)
+  values (p_user_id, p_agent_id, nullif(p_title, ''))
+  returning * into c;
+  return jsonb_build_object(
+    'id', c.id, 'agent_id', c.agent_id, 'title', c.title, 'created_ms', switchyard.epoch_ms(c.created_at)
+  );
+end
+$$;
+
+comment on function public.switchyard_conversations_create is
+  'Opens a conversation, with an agent the user may run if one is named; without a title it gets one with its first turn.';
+
+-- Metadata is the app's to write too: what is no run's id is not shown as one.
+create function public.switchyard_conversations_read(p_user_id uuid, p_conversation_id uuid) returns jsonb
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+  c public.conversations;
+begin
+  select * into c from public.conversations where id = p_conversation_id and user_id = p_user_id;
+  if not found then
+    perform switchyard.refuse('PT404', 'conversation_not_found', 'no such conversation, or it is not yours');
+  end if;
+  return jsonb_build_object(
+    'id', c.id,
+    'agent_id', c.agent_id,
+    'title', c.title,
+    'created_ms', switchyard.epoch_ms(c.created_at),
+    'updated_ms', switchyard.epoch_ms(c.updated_at),
+    'messages', coalesce((
+      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+        'id', h.id,
+        'role', switchyard.turn_role(h.role),
+        'content', h.content,
+        'run_id', substring(h.metadata ->> 'run_id' from '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
+        'created_ms', switchyard.epoch_ms(h.created_at)
+      )) order by h.created_at, h.id)
+      from (
+        select n.*, sum(length(n.content)) over (order by n.created_at desc, n.id desc) as characters
+        from (
+          select * from public.messages m
+          where m.conversation_id = c.id
+          order by m.created_at desc, m.id desc
+          limit 200
+        ) n
+      ) h
+      where h.characters <= 2000000
+    ), '[]')
+  );
+end
+$$;
+
+comment on function public.switchyard_conversations_read is
+  'The user''s conversation with its newest 200 turns, 2,000,000 characters of them at most, oldest first; or PT404.';
+
+-- What must never be true. Each rule answers the rows that break it; a healthy database answers none.
+create or replace function public.switchyard_audit() returns jsonb
+language sql stable security definer
+set search_path = ''
+as $$
+  with
+  stale as (
+    select 'run without a live lease or past its queue deadline' as rule, id::text as subject
+    from switchyard.runs
+    where (status = 'running' and lease_until < clock_timestamp() - interval '60 seconds')
+      or (status = 'queued' and queue_deadline_at < clock_timestamp() - interval '60 seconds')
+  ),
+  terminal as (
+    select 'ended run without exactly one terminal event, last', r.id::text
+    from switchyard.runs r
+    where switchyard.is_terminal(r.status)
+      and (
+        select coalesce(array_agg(e.seq), '{}') from switchyard.events e
+        where e.run_id = r.id and e.type in ('done', 'failed', 'cancelled')
+      ) <> array[r.last_seq]
+  ),
+  open_terminal as (
+    select 'terminal event in a run that has not ended', r.id::text
+    from switchyard.runs r
+    join switchyard.events e on e.run_id = r.id and e.type in ('done', 'failed', 'cancelled')
+    where not switchyard.is_terminal(r.status)
+  ),
+  gaps as (
+    select 'gap in the numbering of events', r.id::text
+    from switchyard.runs r
+    left join switchyard.events e on e.run_id = r.id
+    group by r.id, r.last_seq
+    having count(e.seq) <> r.last_seq or min(e.seq) <> 1 or max(e.seq) <> r.last_seq
+  ),
+  doubles as (
+    select 'ledger key used twice', l.user_id || ' ' || l.key
+    from switchyard.ledger l
+    where l.key is not null
+    group by l.user_id, l.key
+    having count(*) > 1
+  ),
+  double_closings as (
+    select 'hold closed twice', l.user_id || ' ' || l.hold_key
+    from switchyard.ledger l
+    where l.hold_key is not null
+    group by l.user_id, l.hold_key
+    having count(*) > 1
+  ),
+  sums as (
+    select 'balance or held is not the sum of the ledger', b.user_id::text
+    from public.credit_balances b
+    left join switchyard.ledger l on l.user_id = b.user_id
+    group by b.user_id, b.credits_remaining, b.held
+    having b.credits_remaining <> coalesce(sum(l.amount), 0) or b.held <> coalesce(sum(l.held), 0)
+  ),
+  negative as (
+    select distinct 'own write below zero or beyond what was available', n.user_id::text
+    from (
+      select l.user_id, l.kind, l.amount,
+        sum(l.amount) over w as balance,
+        sum(l.held) over w as held
+      from switchyard.ledger l
+      window w as (partition by l.user_id order by l.id)
+    ) n
+    where (n.kind in ('settle', 'charge') and n.balance < 0)
+      or (n.kind = 'hold' and n.held > n.balance)
+      or n.held < 0
+  ),
+  open_holds as (
+    select 'open hold of an ended run', l.key
+    from switchyard.ledger l
+    join switchyard.runs r on r.id = l.run_id and switchyard.is_terminal(r.status)
+    where l.kind = 'hold'
+      and not exists (
+        select 1 from switchyard.ledger c where c.user_id = l.user_id and c.hold_key = l.key
+      )
+  ),
+  charges as (
+    select 'charge of a run differs from its ledger', r.id::text
+    from switchyard.runs r
+    where switchyard.is_terminal(r.status)
+      and r.charged_credits <> coalesce((
+        select -sum(l.amount) from switchyard.ledger l where l.run_id = r.id
+      ), 0)
+  ),
+  unbegun_calls as (
+    select 'journaled call that was never begun', s.run_id || ' ' || s.name
+    from switchyard.steps s
+    where s.result ->> 'modelCall' is not null
+      and not exists (
+        select 1 from switchyard.calls c
+        where c.id = s.result ->> 'modelCall' and c.run_id = s.run_id and c.step = s.name
+      )
+  ),
+  double_calls as (
+    select 'call journaled by two steps', s.result ->> 'modelCall'
+    from switchyard.steps s
+    where s.result ->> 'modelCall' is not null
+    group by s.result ->> 'modelCall'
+    having count(*) > 1
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('rule', v.rule, 'subject', v.subject)), '[]')
+  from (
+    select * from stale
+    union all select * from terminal
+    union all select * from open_terminal
+    union all select * from gaps
+    union all select * from doubles
+    union all select * from double_closings
+    union all select * from sums
+    union all select * from negative
+    union all select * from open_holds
+    union all select * from charges
+    union all select * from unbegun_calls
+    union all select * from double_calls
+  ) v
+$$;
+
+revoke all on all functions in schema switchyard from public, anon, authenticated;
+revoke all on function
+  public.switchyard_calls_begin(uuid, uuid, text, text),
+  public.switchyard_conversations_history(uuid, uuid),
+  public.switchyard_conversations_create(uuid, uuid, text),
+  public.switchyard_conversations_read(uuid, uuid)
+from public, anon, authenticated;
+grant execute on function
+  public.switchyard_calls_begin(uuid, uuid, text, text),
+  public.switchyard_conversations_history(uuid, uuid),
+  public.switchyard_conversations_create(uuid, uuid, text),
+  public.switchyard_conversations_read(uuid, uuid)
+to service_role;
