@@ -134,10 +134,10 @@ class Settings(BaseSettings):
         "google/gemini-2.5-flash", "the model of agents that name none", "DEFAULT_MODEL", min_length=1
     )
     model_first_token_seconds: float = _variable(
-        180, "seconds a model may think first, 1 to 3600", "MODEL_FIRST_TOKEN_SECONDS", ge=1, le=3600
+        300, "seconds until a model's first word, 1 to 3600", "MODEL_FIRST_TOKEN_SECONDS", ge=1, le=3600
     )
     model_silence_seconds: float = _variable(
-        60, "seconds a model may pause in its answer, 1 to 3600", "MODEL_SILENCE_SECONDS", ge=1, le=3600
+        120, "seconds a model may be silent, 1 to 3600", "MODEL_SILENCE_SECONDS", ge=1, le=3600
     )
     model_turn_seconds: float = _variable(
         900, "seconds one answer of a model may take, 1 to 86400", "MODEL_TURN_SECONDS", ge=1, le=86_400

