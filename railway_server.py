@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 
 import commands
-from foundation.clock import SystemClock
+from foundation.clock import Clock, SystemClock
 from foundation.db import PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.identity import Authenticator
@@ -19,14 +19,17 @@ from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Watchdog
 from foundation.workers import WorkerPool
-from heavy_agents.agents import agents
+from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
+from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
+from heavy_agents.tools import McpServers, Shelf
 from routing import Readers, Rooms, create_app
 
 __all__ = ["VERSION", "Backend", "build"]
 
 VERSION = "0.1.0"
+PAGE_MEMORY_MB = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,12 @@ class Backend:
     health: Health
 
 
-def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None) -> Backend:
+def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     """Put the rooms together.
 
     Args:
         settings: `database_url` must be set; an embedded database is started before.
-        extra_agents: kinds beside those of this release, by name.
+        extra_kinds: kinds of agent beside those of this release.
 
     Raises:
         NotConfigured: there is no database to run on.
@@ -59,15 +62,15 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
     hub = Hub(db)
     events = EventLog(lease_db, hub=hub, metrics=metrics)
     floor = Floor(
-        db=db,
-        lease_db=lease_db,
-        events=events,
-        hub=hub,
-        compute=workers,
-        metrics=metrics,
-        clock=clock,
+        db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
     )
-    engine = _engine(settings, floor, {**agents(metrics), **(extra_agents or {})})
+    model = _model(settings, outbound, metrics)
+    # Strangers' pages are read in processes of their own, so that they never wait for a forecast.
+    pages = WorkerPool(processes=2, memory_mb=PAGE_MEMORY_MB, allowed=("heavy_agents.tools.page:",))
+    shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
+    equipment = Equipment(model, shelf)
+    own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
+    engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
     rooms = Rooms(
@@ -82,8 +85,33 @@ def build(settings: Settings, *, extra_agents: Mapping[str, Agent] | None = None
         version=VERSION,
         readers=readers,
     )
-    services: list[Service] = [db, lease_db, outbound, authenticator, workers, hub, events, engine, readers]
-    return Backend(create_app(rooms), Lifecycle([*services, Watchdog(metrics, clock)]), health)
+    below: list[Service] = [db, lease_db, outbound, authenticator, workers, pages, hub, events, model]
+    return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+
+
+def _model(settings: Settings, outbound: Outbound, metrics: Metrics) -> Model:
+    base_url, api_key = settings.model_endpoint
+    limits = Limits(
+        first_token_s=settings.model_first_token_seconds,
+        silence_s=settings.model_silence_seconds,
+        turn_s=settings.model_turn_seconds,
+    )
+    secret = api_key.get_secret_value() if api_key is not None else None
+    return Model(base_url=base_url, api_key=secret, outbound=outbound, metrics=metrics, limits=limits)
+
+
+def _shelf(
+    settings: Settings, outbound: Outbound, clock: Clock, *, process: WorkerPool, pages: WorkerPool
+) -> Shelf:
+    return Shelf(
+        outbound=outbound,
+        process=process,
+        pages=pages,
+        clock=clock,
+        may_fetch=settings.enable_web_scraping,
+        private_hosts=frozenset(settings.fetch_private_hosts),
+        mcp=McpServers(outbound=outbound, allowed=settings.mcp_servers),
+    )
 
 
 def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Engine:

@@ -1,14 +1,16 @@
-"""The kinds of agent a run can be of."""
+"""The kinds of agent a run can be of, and what their authors work with."""
 
 from __future__ import annotations
 
 from foundation.telemetry import Metrics
+from heavy_agents.agents.chat import ChatAgent
+from heavy_agents.agents.context import Context
+from heavy_agents.agents.equip import Equipment, Kind, equip
 from heavy_agents.agents.forecast import ForecastAgent
-from heavy_agents.runs import Agent
 
-__all__ = ["ForecastAgent", "agents"]
+__all__ = ["ChatAgent", "Context", "Equipment", "ForecastAgent", "Kind", "equip", "kinds"]
 
 
-def agents(metrics: Metrics) -> dict[str, Agent]:
-    """Every kind this release can execute, by its name."""
-    return {ForecastAgent.kind: ForecastAgent(metrics)}
+def kinds(equipment: Equipment, *, metrics: Metrics, default_model: str) -> list[Kind]:
+    """Every kind this release can execute."""
+    return [ChatAgent(equipment.model, default_model=default_model), ForecastAgent(metrics)]

@@ -8,8 +8,9 @@ from typing import ClassVar
 import forecast
 from foundation.errors import FieldError, InvalidBody
 from foundation.telemetry import Metrics
+from heavy_agents.agents.context import Context
 from heavy_agents.agents.forecast_text import Document, describe
-from heavy_agents.runs import Answer, Context, RunRequest
+from heavy_agents.runs import Answer, RunRequest
 
 __all__ = ["ForecastAgent"]
 

@@ -13,7 +13,8 @@ from collections import defaultdict
 from typing import ClassVar
 
 from foundation.errors import FieldError, InvalidBody, Json
-from heavy_agents.runs import AgentFailed, Answer, Context, CreditExhausted, RunRequest, Usage
+from heavy_agents.agents import Context
+from heavy_agents.runs import AgentFailed, Answer, CreditExhausted, RunRequest, Usage
 
 __all__ = ["EchoAgent"]
 

@@ -152,7 +152,7 @@ async def running_server(database_url: str, **settings: object) -> AsyncIterator
         echo = EchoAgent()
         backend = railway_server.build(
             _settings(project, DATABASE_URL=database_url, **{n.upper(): v for n, v in settings.items()}),
-            extra_agents={EchoAgent.kind: echo},
+            extra_kinds=[echo],
         )
         await backend.lifecycle.start()
         try:

@@ -8,11 +8,15 @@ import pytest
 
 from forecast import job
 from foundation.errors import InvalidBody, Json
+from foundation.outbound import Outbound
 from foundation.telemetry import Metrics
 from foundation.workers import Progress, WorkerPool
-from heavy_agents.agents import ForecastAgent, agents
+from heavy_agents import runs
+from heavy_agents.agents import Context, ForecastAgent
 from heavy_agents.agents.forecast_text import Document, describe
-from heavy_agents.runs import AgentSnapshot, Context, Message, RunRequest
+from heavy_agents.llm import Model
+from heavy_agents.runs import AgentSnapshot, Message, RunRequest
+from heavy_agents.tools import Toolbox
 
 SERIES = Path(__file__).parents[2] / "demo" / "series" / "monthly_us_emp_leisure_and_hospitality.csv"
 
@@ -33,7 +37,7 @@ def asked(raw: dict[str, Json]) -> RunRequest:
     )
 
 
-class OneRun(Context):
+class OneRun(runs.Context):
     """A run without a database: it computes in real processes and keeps what the agent hands out."""
 
     def __init__(self, request: RunRequest, pool: WorkerPool) -> None:
@@ -70,6 +74,11 @@ class OneRun(Context):
         self.artifacts[name] = (media_type, content)
 
 
+def equipped(run: OneRun) -> Context:
+    model = Model(base_url=None, api_key=None, outbound=Outbound(), metrics=Metrics())
+    return Context(run, model=model, toolbox=Toolbox([]))
+
+
 @pytest.fixture
 async def pool() -> AsyncIterator[WorkerPool]:
     pool = WorkerPool(processes=1, memory_mb=1024)
@@ -82,7 +91,7 @@ async def test_a_run_ends_with_the_forecast_its_files_and_a_text(pool: WorkerPoo
     raw: dict[str, Json] = {"series": demo(), "name": "Leisure jobs", "level": 0.8}
     run = OneRun(asked(raw), pool)
 
-    answer = await ForecastAgent(Metrics()).run(run)
+    answer = await ForecastAgent(Metrics()).run(equipped(run))
 
     # The same numbers as in this process: nothing depends on where it was computed.
     expected = job.run(raw, silent)
@@ -118,10 +127,6 @@ def test_a_run_without_a_series_is_told_that_it_needs_one() -> None:
 
 def test_a_right_input_is_let_through() -> None:
     ForecastAgent(Metrics()).check(asked({"series": demo()}))
-
-
-def test_the_forecast_agent_is_known_by_its_kind() -> None:
-    assert agents(Metrics())["forecast"].kind == "forecast"
 
 
 def test_the_text_names_the_method_the_test_and_every_warning() -> None:

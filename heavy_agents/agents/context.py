@@ -1,0 +1,159 @@
+"""What an agent may do: everything an author of a new kind needs, on one page.
+
+A context belongs to one claim of one run. Whatever must not happen twice is a step: its result is journaled,
+and after a crash the agent is called again from its start and reads what it has done already. Every method
+may raise LeaseLost, which an agent lets pass: the run goes on elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+from uuid import UUID
+
+from foundation.errors import Json
+from heavy_agents import runs
+from heavy_agents.agents.listener import Listener
+from heavy_agents.llm import AgentMistake, Model, Prompt, Turn
+from heavy_agents.runs import AgentFailed, Budget, Message, RunRequest, Usage
+from heavy_agents.tools import Call, Outcome, Toolbox, shown_arguments
+
+__all__ = ["Context"]
+
+# Providers refuse a `max_tokens` above what a model can give; an unlimited answer rarely has more than this.
+MOST_BY_DEFAULT: Final = 8192
+
+
+class Context:
+    def __init__(self, run: runs.Context, *, model: Model, toolbox: Toolbox) -> None:
+        self._run = run
+        self._model = model
+        self._toolbox = toolbox
+
+    @property
+    def run_id(self) -> UUID:
+        return self._run.run_id
+
+    @property
+    def attempt(self) -> int:
+        """1 at first, more after a crash or a restart of the server."""
+        return self._run.attempt
+
+    @property
+    def request(self) -> RunRequest:
+        """What the run was asked, with the agent's row as it was at submit."""
+        return self._run.request
+
+    @property
+    def budget(self) -> Budget:
+        """What may still be used before the run's hold is reached."""
+        return self._run.budget
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to stop; whoever awaits is stopped anyway, a loop that does not should ask."""
+        return self._run.cancelled
+
+    @property
+    def tools(self) -> list[dict[str, Json]]:
+        """The tools the agent's row chose, as a model is told of them."""
+        return self._toolbox.specs
+
+    async def history(self) -> list[Message]:
+        """The conversation up to and with this run's own turns; without one, what was sent."""
+        return await self._run.history()
+
+    # Any: an event's fields are the agent's own; what is no JSON is refused.
+    async def emit(self, type_: str, **data: Any) -> None:
+        """Append an event of the agent's own to the log; at most 64 kB."""
+        await self._run.emit(type_, **data)
+
+    async def chunk(self, content: str) -> None:
+        """Text for the person, as it comes."""
+        await self._run.chunk(content)
+
+    async def progress(self, fraction: float, note: str) -> None:
+        """How far the run is: `fraction` 0 to 1."""
+        await self._run.progress(fraction, note)
+
+    async def artifact(self, name: str, *, media_type: str, content: bytes) -> None:
+        """Keep a file with the run, and tell its readers; the same name again replaces it."""
+        await self._run.artifact(name, media_type=media_type, content=content)
+
+    async def step(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """Do `work` once and journal its JSON result. Steps may run in parallel under different names.
+
+        Raises:
+            CreditExhausted: what was used so far already costs more than what is held.
+        """
+        return await self._run.step(name, work)
+
+    async def process(
+        self,
+        step: str,
+        target: str,
+        arguments: dict[str, Json],
+        *,
+        timeout_s: float,
+        progress: tuple[float, float] = (0.0, 1.0),
+    ) -> Json:
+        """Run the function `target` ("package.module:name") in a process of its own, as one step.
+
+        Its progress is shown as the part `progress` of the run's.
+        """
+        return await self._run.process(step, target, arguments, timeout_s=timeout_s, progress=progress)
+
+    async def model(self, step: str, prompt: Prompt) -> Turn:
+        """One turn of the model, as one step; its text is streamed to the person as it comes.
+
+        Raises:
+            ModelUnavailable: the provider failed; the run ends and nothing is charged.
+            AgentFailed: the provider refuses what the agent asks.
+        """
+
+        async def work() -> Json:
+            try:
+                turn = await self._model.ask(_affordable(prompt, self.budget), Listener(self._run))
+            except AgentMistake as mistake:
+                raise AgentFailed(mistake.message) from None
+            # The audit finds the calls that were bought by this name.
+            return {"modelCall": turn.call_id, "turn": turn.to_json()}
+
+        journaled = await self._run.step(step, work)
+        assert isinstance(journaled, dict)  # noqa: S101 - as the step made it
+        turn = journaled["turn"]
+        assert isinstance(turn, dict)  # noqa: S101 - as the step made it
+        return Turn.from_json(turn)
+
+    async def tool(self, step: str, name: str, arguments: str) -> Outcome:
+        """One call of a tool, as one step, shown to the person; `arguments` is JSON text.
+
+        Never raises for what a tool or a model does wrong: the outcome says so.
+        """
+
+        async def work() -> Json:
+            await self._run.emit("tool_call", name=name, arguments=shown_arguments(arguments))
+            self.spend(Usage(tool_calls=1))
+            outcome = await self._toolbox.call(name, arguments, Call(key=self.key(step), spend=self.spend))
+            shown = {"result": outcome.shown()} if outcome.ok else {"error": outcome.error}
+            await self._run.emit("tool_result", name=name, ok=outcome.ok, **shown)
+            return outcome.to_json()
+
+        return Outcome.from_json(await self._run.step(step, work))
+
+    def spend(self, usage: Usage) -> None:
+        """Count what was used, at the moment it was bought."""
+        self._run.spend(usage)
+
+    def key(self, name: str) -> str:
+        """An idempotency key for something outside: the same at every try of this run."""
+        return self._run.key(name)
+
+
+def _affordable(prompt: Prompt, budget: Budget) -> Prompt:
+    """The answer may not cost more than is left of the hold; what is asked is bounded by the context."""
+    if budget.tokens is None or (prompt.max_tokens is None and budget.tokens > MOST_BY_DEFAULT):
+        return prompt
+    most = max(budget.tokens, 1)
+    return replace(prompt, max_tokens=min(prompt.max_tokens or most, most))

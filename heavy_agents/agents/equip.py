@@ -1,0 +1,73 @@
+"""How a kind of agent becomes one a run can execute: with a model, and with the tools its row chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from heavy_agents import runs
+from heavy_agents.agents.context import Context
+from heavy_agents.llm import Model
+from heavy_agents.runs import AgentFailed, Answer, RunRequest
+from heavy_agents.tools import Shelf, ToolFailed
+
+__all__ = ["Equipment", "Kind", "equip"]
+
+
+class Kind(Protocol):
+    """A kind of agent as its author writes it."""
+
+    @property
+    def kind(self) -> str:
+        """What `agents.kind` says in the rows of such agents."""
+        ...
+
+    def check(self, request: RunRequest) -> None:
+        """Refuse what cannot work before anything is held or stored. Pure; may run in a thread.
+
+        Raises:
+            InvalidBody: with every mistake; fields are paths like `input.series[3].value`.
+            NotConfigured: the agent's row or the server's settings are at fault.
+        """
+        ...
+
+    async def run(self, ctx: Context) -> Answer:
+        """Do the work. May be called again after a crash: what must not happen twice is a step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What every agent of this process may use."""
+
+    model: Model
+    shelf: Shelf
+
+
+def equip(kinds: Iterable[Kind], equipment: Equipment) -> dict[str, runs.Agent]:
+    """The kinds by their names, ready for the engine."""
+    return {kind.kind: _Equipped(kind, equipment) for kind in kinds}
+
+
+class _Equipped:
+    def __init__(self, kind: Kind, equipment: Equipment) -> None:
+        self._kind = kind
+        self._equipment = equipment
+
+    @property
+    def kind(self) -> str:
+        return self._kind.kind
+
+    def check(self, request: RunRequest) -> None:
+        self._equipment.shelf.check(request.agent.stored.get("tools"))
+        self._kind.check(request)
+
+    async def run(self, ctx: runs.Context) -> Answer:
+        chosen = ctx.request.agent.stored.get("tools")
+        try:
+            async with self._equipment.shelf.open(chosen, remember=ctx.step) as toolbox:
+                return await self._kind.run(Context(ctx, model=self._equipment.model, toolbox=toolbox))
+        except ToolFailed as failed:
+            # Only opening fails so: a failing call is an outcome.
+            raise AgentFailed(failed.message) from None
