@@ -19,7 +19,7 @@ from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Watchdog
 from foundation.workers import WorkerPool
-from heavy_agents.agents import Equipment, Kind, equip, kinds
+from heavy_agents.agents import Defaults, Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
@@ -69,7 +69,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     pages = WorkerPool(processes=2, memory_mb=PAGE_MEMORY_MB, allowed=("heavy_agents.tools.page:",))
     shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
     equipment = Equipment(model, shelf)
-    own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
+    defaults = Defaults(settings.default_model, settings.run_token_limit)
+    own_kinds = kinds(equipment, metrics=metrics, defaults=defaults)
     engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))

@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     model_turn_seconds: float = _variable(
         900, "seconds one answer of a model may take, 1 to 86400", "MODEL_TURN_SECONDS", ge=1, le=86_400
     )
+    run_token_limit: int = _variable(
+        2_000_000, "tokens one run may use, 1000 to 10^9", "RUN_TOKEN_LIMIT", ge=1000, le=1_000_000_000
+    )
     enable_web_scraping: bool = _variable(True, "0 to offer no http_fetch tool", "ENABLE_WEB_SCRAPING")
     fetch_private_hosts: Names = _variable(
         (), "private host:port pairs http_fetch may ask, with commas", "FETCH_PRIVATE_HOSTS"
@@ -231,9 +234,8 @@ class Settings(BaseSettings):
     @property
     def issuer(self) -> str:
         """What `iss` must be."""
-        if self.jwt_issuer is not None:
-            return self.jwt_issuer
-        return f"{self.supabase_url}/auth/v1" if self.supabase_url is not None else EMBEDDED_ISSUER
+        projects = f"{self.supabase_url}/auth/v1" if self.supabase_url is not None else EMBEDDED_ISSUER
+        return self.jwt_issuer or projects
 
     @property
     def jwks_url(self) -> str | None:
