@@ -17,6 +17,8 @@ __all__ = [
     "AgentHealth",
     "Agents",
     "Alive",
+    "Conversation",
+    "ConversationHead",
     "Credits",
     "EventsPage",
     "ExecuteAnswer",
@@ -181,6 +183,26 @@ class WholeHealth(_Wire):
     version: str
     uptime: float = Field(description="Seconds.")
     checks: dict[str, str]
+
+
+class ConversationHead(_Wire):
+    conversation_id: UUID
+    agent_id: UUID | None
+    title: str | None
+    created_at: datetime
+
+
+class Turn(_Wire):
+    id: UUID
+    role: Literal["user", "assistant", "system"]
+    content: str
+    run_id: UUID | None = Field(description="The run it came with, or that answered it.")
+    created_at: datetime
+
+
+class Conversation(ConversationHead):
+    updated_at: datetime
+    messages: list[Turn] = Field(description="The newest 200, oldest first.")
 
 
 class Capacity(_Wire):

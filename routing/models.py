@@ -9,17 +9,18 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from foundation.identity import Caller
 from heavy_agents.runs import Message, Order
 
-__all__ = ["ExecuteBody", "MessageBody", "order_of"]
+__all__ = ["ConversationBody", "ExecuteBody", "MessageBody", "order_of"]
 
 MAX_MESSAGES: Final = 1000
 MAX_TEXT: Final = 2_000_000
 MAX_METADATA_BYTES: Final = 16 * 1024
+MAX_TITLE: Final = 200
 
 
 class _Wire(BaseModel):
@@ -58,13 +59,23 @@ class ExecuteBody(_Wire):
     messages: Annotated[list[MessageBody], AfterValidator(_moderate)] = Field(max_length=MAX_MESSAGES)
     stream: StrictBool = Field(default=False, description="Answer with server-sent events.")
     input: JsonObject = Field(default_factory=dict)
-    conversation_id: UUID | None = None
+    conversation_id: UUID | None = Field(
+        default=None,
+        description="Its turns come first; these and the answer are kept in it.",
+    )
     metadata: Annotated[JsonObject, AfterValidator(_small)] = Field(
         default_factory=dict, description="Kept with the run and shown with it, at most 16 kB."
     )
     user_id: Any = Field(default=None, description="Ignored: the caller's credential names the user.")
     agent_config: Any = Field(default=None, description="Ignored: the agent's row counts.")
     function_results: Any = Field(default=None, description="Ignored.")
+
+
+class ConversationBody(_Wire):
+    """What a conversation may be given. Without a title it takes the beginning of its first user turn."""
+
+    agent_id: UUID | None = None
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE)] | None = None
 
 
 def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from routing.answers import ProblemDocument
-from routing.models import ExecuteBody
+from routing.models import ConversationBody, ExecuteBody
 
 __all__ = ["DescribedApp", "json_body", "problems", "streamed"]
 
@@ -69,7 +69,8 @@ def _leave_out_framework_errors(paths: Piece, schemas: Piece) -> None:
 
 
 def _by_hand() -> Piece:
-    models = [(ExecuteBody, "validation"), (ProblemDocument, "serialization")]
+    bodies = [(model, "validation") for model in (ConversationBody, ExecuteBody)]
+    models = [*bodies, (ProblemDocument, "serialization")]
     _, document = models_json_schema(models, by_alias=True, ref_template=COMPONENT)  # type: ignore[arg-type]
     definitions: Piece = document["$defs"]
     return definitions

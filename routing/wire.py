@@ -105,6 +105,16 @@ def credits_document(account: Row) -> dict[str, Json]:
     return _camel_keys(account)
 
 
+def conversation_document(row: Row) -> dict[str, Json]:
+    """A conversation, with its `messages` where the row has them."""
+    head = dict(row)
+    messages = head.pop("messages", None)
+    document = {"conversationId": head.pop("id"), **_timed(head)}
+    if messages is not None:
+        document["messages"] = [{"runId": None, **_timed(message)} for message in messages]
+    return document
+
+
 def agent_document(agent: Row) -> dict[str, Json]:
     return {**_camel_keys(agent), "price": _camel_keys(agent["price"] or {})}
 
@@ -133,7 +143,7 @@ def _timed(row: Row) -> dict[str, Json]:
 
 
 def _is_moment(name: str) -> bool:
-    return name in {"at_ms", "finished_ms"}
+    return name in {"at_ms", "created_ms", "finished_ms", "updated_ms"}
 
 
 def _execution_ms(run: Row) -> int | None:

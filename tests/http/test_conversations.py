@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from routing.conversations import Conversation, ConversationBody, ConversationHead
+from routing.answers import Conversation, ConversationHead
+from routing.models import ConversationBody
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.server import Document, Person, TestServer, assert_problem, running_server
 
@@ -174,8 +175,10 @@ async def test_the_description_tells_the_body_its_limits_and_an_example_that_hol
 
     begin = described["paths"][ROUTE]["post"]
     content = begin["requestBody"]["content"]["application/json"]
-    assert set(content["schema"]["properties"]) == {"agentId", "title"}
-    assert '"maxLength": 200' in json.dumps(content["schema"])
+    schema = described["components"]["schemas"]["ConversationBody"]
+    assert content["schema"] == {"$ref": "#/components/schemas/ConversationBody"}
+    assert set(schema["properties"]) == {"agentId", "title"}
+    assert '"maxLength": 200' in json.dumps(schema)
     assert ConversationBody.model_validate(content["example"]).title
     assert set(begin["responses"]) == {"201", "400", "401", "404", "408", "413", "415", "422", "429", "503"}
     assert set(described["paths"][f"{ROUTE}/{{conversation_id}}"]["get"]["responses"]) == {
