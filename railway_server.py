@@ -19,7 +19,7 @@ from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Watchdog
 from foundation.workers import WorkerPool
-from heavy_agents.agents import Defaults, Equipment, Kind, equip, kinds
+from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
@@ -57,7 +57,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     health, readers, outbound = Health(clock), Readers(), Outbound()
     authenticator = Authenticator(settings, outbound=outbound, clock=clock)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
-    workers = WorkerPool(processes=settings.process_workers, memory_mb=settings.process_memory_mb)
+    workers = _workers(settings, extra_kinds)
     lease_db = PoolDatabase(settings.database_url, size=2)
     hub = Hub(db)
     events = EventLog(lease_db, hub=hub, metrics=metrics)
@@ -68,9 +68,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     # Strangers' pages are read in processes of their own, so that they never wait for a forecast.
     pages = WorkerPool(processes=2, memory_mb=PAGE_MEMORY_MB, allowed=("heavy_agents.tools.page:",))
     shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
-    equipment = Equipment(model, shelf)
-    defaults = Defaults(settings.default_model, settings.run_token_limit)
-    own_kinds = kinds(equipment, metrics=metrics, defaults=defaults)
+    equipment = Equipment(model, shelf, settings.run_token_limit)
+    own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
     engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
@@ -88,6 +87,16 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [db, lease_db, outbound, authenticator, workers, pages, hub, events, model]
     return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+
+
+def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
+    """A kind computes with the functions of its own file."""
+    own = [f"{type(kind).__module__}:" for kind in extra_kinds]
+    return WorkerPool(
+        processes=settings.process_workers,
+        memory_mb=settings.process_memory_mb,
+        allowed=("forecast.", *own),
+    )
 
 
 def _model(settings: Settings, outbound: Outbound, metrics: Metrics) -> Model:

@@ -5,6 +5,7 @@ Pure: the caller brings the environment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **{name: environ[name] for name in PASSED_ON if name in environ},
         **dict.fromkeys(ONE_THREAD, "1"),
-        "PYTHONPATH": str(ROOT),
+        # What the server was given to find code besides its own: the files of an author's kinds.
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH")])),
         "PYTHONFAULTHANDLER": "1",  # a segmentation fault leaves its stack in the log
         "MPLBACKEND": "Agg",
         "MALLOC_ARENA_MAX": "2",

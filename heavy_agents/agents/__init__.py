@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from foundation.telemetry import Metrics
 from heavy_agents.agents.chat import ChatAgent
-from heavy_agents.agents.chat_plan import Defaults
 from heavy_agents.agents.context import Context
 from heavy_agents.agents.equip import Equipment, Kind, equip
 from heavy_agents.agents.forecast import ForecastAgent
 
-__all__ = ["ChatAgent", "Context", "Defaults", "Equipment", "ForecastAgent", "Kind", "equip", "kinds"]
+__all__ = ["ChatAgent", "Context", "Equipment", "ForecastAgent", "Kind", "equip", "kinds"]
 
 
-def kinds(equipment: Equipment, *, metrics: Metrics, defaults: Defaults) -> list[Kind]:
+def kinds(equipment: Equipment, *, metrics: Metrics, default_model: str) -> list[Kind]:
     """Every kind this release can execute."""
-    return [ChatAgent(equipment.model, defaults=defaults), ForecastAgent(metrics)]
+    return [ChatAgent(equipment.model, default_model=default_model), ForecastAgent(metrics)]

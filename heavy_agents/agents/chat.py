@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 
 from foundation.errors import FieldError, InvalidBody
 from heavy_agents.agents.chat_answer import judged
-from heavy_agents.agents.chat_plan import Defaults, Plan, read_plan
+from heavy_agents.agents.chat_plan import Plan, read_plan
 from heavy_agents.agents.chat_thread import Wire, fit, newest_of_the_user, opening, said, told
 from heavy_agents.agents.context import Context
 from heavy_agents.llm import Model, Prompt, ToolCall, Turn
@@ -33,9 +33,9 @@ TOO_MANY: Final = f"only {MAX_CALLS_A_TURN} tools are called at once; ask again 
 class ChatAgent:
     kind: ClassVar[str] = "chat"
 
-    def __init__(self, model: Model, *, defaults: Defaults) -> None:
+    def __init__(self, model: Model, *, default_model: str) -> None:
         self._model = model
-        self._defaults = defaults
+        self._default_model = default_model
 
     def check(self, request: RunRequest) -> None:
         """Refuse what cannot be answered before a credit is held.
@@ -45,7 +45,7 @@ class ChatAgent:
             NotConfigured: there is no key for a model, or the agent's row is wrong.
         """
         self._model.require()
-        read_plan(request.agent, self._defaults)
+        read_plan(request.agent, default_model=self._default_model)
         if not any(each.role == "user" and each.content.strip() for each in request.messages):
             raise InvalidBody([FieldError("messages", "wants at least one of role user with a text")])
 
@@ -70,8 +70,8 @@ class ChatAgent:
 
     async def _plan(self, agent: AgentSnapshot) -> Plan:
         if "output_schema" in agent.config:
-            return await asyncio.to_thread(read_plan, agent, self._defaults)
-        return read_plan(agent, self._defaults)
+            return await asyncio.to_thread(read_plan, agent, default_model=self._default_model)
+        return read_plan(agent, default_model=self._default_model)
 
 
 async def _turn(ctx: Context, plan: Plan, thread: list[Wire], *, number: int) -> Turn:
@@ -98,12 +98,12 @@ def _check_budget(ctx: Context, plan: Plan, turn: Turn, *, used: int) -> None:
     """
     Raises:
         CreditExhausted: the answer was cut short by what the hold can pay for.
-        AgentFailed: the run's budget of tokens is used up before the answer.
+        AgentFailed: the agent's own budget of tokens is used up before the answer.
     """
     if turn.finish == "length" and ctx.budget.tokens == 0:
         raise CreditExhausted
-    if used >= plan.token_budget and turn.tool_calls:
-        raise AgentFailed(f"the run's budget of {plan.token_budget} tokens is used up")
+    if plan.token_budget is not None and used >= plan.token_budget and turn.tool_calls:
+        raise AgentFailed(f"the agent's budget of {plan.token_budget} tokens is used up")
 
 
 async def _call_tools(ctx: Context, turn: Turn, *, number: int) -> list[Wire]:

@@ -10,21 +10,13 @@ from foundation.errors import Json, NotConfigured
 from heavy_agents.runs import AgentSnapshot
 from heavy_agents.tools import SchemaCheck
 
-__all__ = ["Defaults", "Plan", "read_plan"]
+__all__ = ["Plan", "read_plan"]
 
 MAX_TURNS: Final = 100
 MAX_TOKENS: Final = 10_000_000
 MAX_TEMPERATURE: Final = 2
 MOST_BUDGET: Final = 1_000_000_000
 KNOWN: Final = frozenset({"deadline_s", "max_turns", "context_tokens", "token_budget", "output_schema"})
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What the operator decides: the `model` of agents that name none, and the tokens of any run."""
-
-    model: str
-    token_limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class Plan:
         max_tokens: of one turn; None leaves it to the provider.
         max_turns: model calls of one run; the last one gets no tools, so that it answers.
         context_tokens: what one call may take in, by the estimate of `llm`, its answer included.
-        token_budget: of the whole run, in and out; the operator's limit if the agent names none or more.
+        token_budget: of the whole run, in and out; None for no limit beside the credits and the operator's.
         output_schema: what the answer's JSON must be; None for text.
     """
 
@@ -51,7 +43,7 @@ class Plan:
     max_tokens: int | None
     max_turns: int
     context_tokens: int
-    token_budget: int
+    token_budget: int | None
     output_schema: dict[str, Json] | None
 
     @property
@@ -66,7 +58,7 @@ class Plan:
         return {"type": "json_schema", "json_schema": {"name": "answer", "schema": self.output_schema}}
 
 
-def read_plan(agent: AgentSnapshot, defaults: Defaults) -> Plan:
+def read_plan(agent: AgentSnapshot, *, default_model: str) -> Plan:
     """The plan of an agent's row.
 
     Raises:
@@ -76,17 +68,14 @@ def read_plan(agent: AgentSnapshot, defaults: Defaults) -> Plan:
     if unknown := sorted(config.keys() - KNOWN):
         raise NotConfigured(f"the agent's config has an unknown part {unknown[0][:40]!r}; {_known()}")
     return Plan(
-        model=_text(row, "ai_model") or defaults.model,
+        model=_text(row, "ai_model") or default_model,
         system_prompt=_text(row, "system_prompt"),
         knowledge=_knowledge(row.get("knowledge_base")),
         temperature=_temperature(row.get("temperature")),
         max_tokens=_count(row, "max_tokens", default=None, most=MAX_TOKENS),
         max_turns=_count(config, "max_turns", default=16, most=MAX_TURNS) or 16,
         context_tokens=_count(config, "context_tokens", default=100_000, most=MAX_TOKENS) or 100_000,
-        token_budget=min(
-            _count(config, "token_budget", default=None, most=MOST_BUDGET) or MOST_BUDGET,
-            defaults.token_limit,
-        ),
+        token_budget=_count(config, "token_budget", default=None, most=MOST_BUDGET),
         output_schema=_schema(config.get("output_schema")),
     )
 

@@ -16,20 +16,24 @@ from foundation.errors import Json
 from heavy_agents import runs
 from heavy_agents.agents.listener import Listener
 from heavy_agents.llm import AgentMistake, Model, Prompt, Turn
-from heavy_agents.runs import AgentFailed, Budget, Message, RunRequest, Usage
+from heavy_agents.runs import OUR_STEP, AgentFailed, Budget, Message, RunRequest, Usage
 from heavy_agents.tools import Call, Outcome, Toolbox, shown_arguments
 
 __all__ = ["Context"]
 
 # Providers refuse a `max_tokens` above what a model can give; an unlimited answer rarely has more than this.
 MOST_BY_DEFAULT: Final = 8192
+# As long as a tool's name can be; a model may write a longer one.
+MAX_NAME_CHARS: Final = 64
 
 
 class Context:
-    def __init__(self, run: runs.Context, *, model: Model, toolbox: Toolbox) -> None:
+    def __init__(self, run: runs.Context, *, model: Model, toolbox: Toolbox, token_limit: int) -> None:
+        """`token_limit`: the operator's, for the whole run; no call of the model begins above it."""
         self._run = run
         self._model = model
         self._toolbox = toolbox
+        self._token_limit = token_limit
 
     @property
     def run_id(self) -> UUID:
@@ -86,8 +90,9 @@ class Context:
 
         Raises:
             CreditExhausted: what was used so far already costs more than what is held.
+            ValueError: a name that begins with @ is one of the platform's.
         """
-        return await self._run.step(name, work)
+        return await self._run.step(_own(name), work)
 
     async def process(
         self,
@@ -102,17 +107,18 @@ class Context:
 
         Its progress is shown as the part `progress` of the run's.
         """
-        return await self._run.process(step, target, arguments, timeout_s=timeout_s, progress=progress)
+        return await self._run.process(_own(step), target, arguments, timeout_s=timeout_s, progress=progress)
 
     async def model(self, step: str, prompt: Prompt) -> Turn:
         """One turn of the model, as one step; its text is streamed to the person as it comes.
 
         Raises:
             ModelUnavailable: the provider failed; the run ends and nothing is charged.
-            AgentFailed: the provider refuses what the agent asks.
+            AgentFailed: the provider refuses what the agent asks, or the run has used its tokens.
         """
 
         async def work() -> Json:
+            self._check_tokens()
             try:
                 turn = await self._model.ask(_affordable(prompt, self.budget), Listener(self._run))
             except AgentMistake as mistake:
@@ -120,7 +126,7 @@ class Context:
             # The audit finds the calls that were bought by this name.
             return {"modelCall": turn.call_id, "turn": turn.to_json()}
 
-        journaled = await self._run.step(step, work)
+        journaled = await self._run.step(_own(step), work)
         assert isinstance(journaled, dict)  # noqa: S101 - as the step made it
         turn = journaled["turn"]
         assert isinstance(turn, dict)  # noqa: S101 - as the step made it
@@ -131,16 +137,17 @@ class Context:
 
         Never raises for what a tool or a model does wrong: the outcome says so.
         """
+        shown_name = name[:MAX_NAME_CHARS]
 
         async def work() -> Json:
-            await self._run.emit("tool_call", name=name, arguments=shown_arguments(arguments))
+            await self._run.emit("tool_call", name=shown_name, arguments=shown_arguments(arguments))
             self.spend(Usage(tool_calls=1))
             outcome = await self._toolbox.call(name, arguments, Call(key=self.key(step), spend=self.spend))
             shown = {"result": outcome.shown()} if outcome.ok else {"error": outcome.error}
-            await self._run.emit("tool_result", name=name, ok=outcome.ok, **shown)
+            await self._run.emit("tool_result", name=shown_name, ok=outcome.ok, **shown)
             return outcome.to_json()
 
-        return Outcome.from_json(await self._run.step(step, work))
+        return Outcome.from_json(await self._run.step(_own(step), work))
 
     def spend(self, usage: Usage) -> None:
         """Count what was used, at the moment it was bought."""
@@ -149,6 +156,16 @@ class Context:
     def key(self, name: str) -> str:
         """An idempotency key for something outside: the same at every try of this run."""
         return self._run.key(name)
+
+    def _check_tokens(self) -> None:
+        if self._run.usage.tokens >= self._token_limit:
+            raise AgentFailed(f"the run's limit of {self._token_limit} tokens is used up")
+
+
+def _own(step: str) -> str:
+    if step.startswith(OUR_STEP):
+        raise ValueError(f"the step {step!r}: names that begin with {OUR_STEP} are the platform's")
+    return step
 
 
 def _affordable(prompt: Prompt, budget: Budget) -> Prompt:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from foundation.errors import Json
 from heavy_agents import runs
 from heavy_agents.agents.context import Context
 from heavy_agents.llm import Model
-from heavy_agents.runs import AgentFailed, Answer, RunRequest
+from heavy_agents.runs import OUR_STEP, AgentFailed, Answer, RunRequest
 from heavy_agents.tools import Shelf, ToolFailed
 
 __all__ = ["Equipment", "Kind", "equip"]
@@ -39,10 +40,11 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What every agent of this process may use."""
+    """What every agent of this process may use; `token_limit` is for any one run."""
 
     model: Model
     shelf: Shelf
+    token_limit: int
 
 
 def equip(kinds: Iterable[Kind], equipment: Equipment) -> dict[str, runs.Agent]:
@@ -64,10 +66,15 @@ class _Equipped:
         self._kind.check(request)
 
     async def run(self, ctx: runs.Context) -> Answer:
-        chosen = ctx.request.agent.stored.get("tools")
+        equipment, chosen = self._equipment, ctx.request.agent.stored.get("tools")
+
+        async def remember(name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+            return await ctx.step(f"{OUR_STEP}{name}", work)
+
         try:
-            async with self._equipment.shelf.open(chosen, remember=ctx.step) as toolbox:
-                return await self._kind.run(Context(ctx, model=self._equipment.model, toolbox=toolbox))
+            async with equipment.shelf.open(chosen, remember=remember) as toolbox:
+                own = Context(ctx, model=equipment.model, toolbox=toolbox, token_limit=equipment.token_limit)
+                return await self._kind.run(own)
         except ToolFailed as failed:
             # Only opening fails so: a failing call is an outcome.
             raise AgentFailed(failed.message) from None

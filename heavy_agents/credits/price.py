@@ -48,10 +48,8 @@ def parse_price(stored: Json) -> Price:
 
 def cost(price: Price, usage: Usage, *, elapsed_ms: int) -> int:
     """Credits for `usage` over `elapsed_ms` of execution, not yet bounded by the ceiling."""
-    tokens = usage.input_tokens + usage.output_tokens
-    return (
-        price.flat + _share(price.per_1k_tokens, tokens, 1_000) + _share(price.per_minute, elapsed_ms, 60_000)
-    )
+    for_tokens = _share(price.per_1k_tokens, usage.tokens, 1_000)
+    return price.flat + for_tokens + _share(price.per_minute, elapsed_ms, 60_000)
 
 
 def _share(credits_each: int, amount: int, unit: int) -> int:

@@ -28,6 +28,11 @@ class Usage:
         """Model calls, tool calls and compute jobs begun: after the first, the flat price is due."""
         return self.model_calls + self.tool_calls + self.compute_jobs
 
+    @property
+    def tokens(self) -> int:
+        """Of models, in and out."""
+        return self.input_tokens + self.output_tokens
+
     def to_json(self) -> dict[str, Json]:
         """By wire names, without zeros."""
         return {_camel(f.name): value for f in fields(self) if (value := getattr(self, f.name))}

@@ -15,7 +15,7 @@ way is done again, and what it had bought outside is bought again at the platfor
 from heavy_agents.credits import Usage
 from heavy_agents.runs.agent import Agent
 from heavy_agents.runs.answer import AgentFailed, Answer, CreditExhausted
-from heavy_agents.runs.context import Compute, Context
+from heavy_agents.runs.context import OUR_STEP, Compute, Context
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.execution import Floor
 from heavy_agents.runs.meter import Budget
@@ -25,6 +25,7 @@ from heavy_agents.runs.runs import Artifact, Runs
 from heavy_agents.runs.submit import Order, Submission, Submitter
 
 __all__ = [
+    "OUR_STEP",
     "Agent",
     "AgentFailed",
     "AgentSnapshot",

@@ -21,7 +21,10 @@ from heavy_agents.runs.lease import Lease
 from heavy_agents.runs.meter import Budget, Meter
 from heavy_agents.runs.request import Message, RunRequest
 
-__all__ = ["Compute", "Context"]
+__all__ = ["OUR_STEP", "Compute", "Context"]
+
+# Steps the platform takes for an agent begin so; an agent's own do not.
+OUR_STEP = "@"
 
 # So many characters fit into one event however they are written in JSON.
 CHUNK_CHARS = 10_000
@@ -76,6 +79,11 @@ class Context:
         self._first_chunk = first_chunk
         self._steps: set[asyncio.Task[Json]] = set()
         self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used, earlier claims included."""
+        return self._meter.usage
 
     @property
     def budget(self) -> Budget:
@@ -182,7 +190,7 @@ class Context:
         """The conversation up to and with this run's own turns; without one, what was sent. Journaled."""
         if self.request.conversation_id is None:
             return list(self.request.messages)
-        rows = await self.step("history", self._history)
+        rows = await self.step(f"{OUR_STEP}history", self._history)
         assert isinstance(rows, list)  # noqa: S101 - as the step made it
         turns = (row for row in rows if isinstance(row, dict))
         return [Message(str(turn["role"]), str(turn["content"])) for turn in turns]

@@ -62,6 +62,9 @@ def stopped(stop: Stop) -> Ending:
 def failed(error: BaseException) -> Ending:
     """What an exception that left the agent means for the person who asked. Causes stay inside."""
     match error:
+        case BaseExceptionGroup(exceptions=[first, *_]):
+            # Steps in a task group; the first that failed has ended the others.
+            return failed(first)
         case AgentFailed():
             return _failed(Blame.USER, "agent_error", error.message)
         case CreditExhausted():

@@ -153,8 +153,10 @@ class Execution:
         if work.cancelled():
             return failed(asyncio.CancelledError())
         error = work.exception()
-        if isinstance(error, LeaseLost):
-            raise error
+        if isinstance(error, LeaseLost) or (
+            isinstance(error, BaseExceptionGroup) and error.subgroup(LeaseLost) is not None
+        ):
+            raise LeaseLost
         if error is not None:
             log.warning("agent_failed", exc_info=error)
             return failed(error)

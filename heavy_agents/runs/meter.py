@@ -57,7 +57,7 @@ class Meter:
         if not price.per_1k_tokens:
             return Budget(max(left, 0), None)
         for_tokens = price.ceiling - cost(replace(price, per_1k_tokens=0), used, elapsed_ms=self.elapsed_ms)
-        tokens = for_tokens * 1000 // price.per_1k_tokens - used.input_tokens - used.output_tokens
+        tokens = for_tokens * 1000 // price.per_1k_tokens - used.tokens
         return Budget(max(left, 0), max(tokens, 0))
 
     def open_step(self) -> StepUsage:

@@ -193,6 +193,20 @@ async def test_the_agents_own_budget_of_tokens_ends_the_run(chat: ChatServer, pe
     assert "budget of 1000 tokens" in last["error"]
 
 
+async def test_the_operators_limit_of_tokens_ends_a_run_of_any_agent(database_url: str) -> None:
+    async with chatting(database_url, run_token_limit=1000) as chat, chat.server.person() as person:
+        agent = await chat.agent(person.id, tools=["now"], config={"token_budget": 1_000_000})
+        await chat.model.play(
+            {"reply": {"text": "Hm.", "tool_calls": [{"name": "now"}], "usage": usage(900, 200)}}
+        )
+
+        last = (await ask(person, agent, "think"))[-1]
+
+        assert (last["code"], last["response"]) == ("agent_error", "Hm.")
+        assert "limit of 1000 tokens" in last["error"]
+        assert len(chat.model.log.calls) == 1
+
+
 async def test_structured_output_is_corrected_once_and_answered(chat: ChatServer, person: Person) -> None:
     agent = await chat.agent(person.id, config={"output_schema": SCHEMA})
     await chat.model.play(

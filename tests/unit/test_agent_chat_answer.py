@@ -6,7 +6,7 @@ import pytest
 
 from foundation.errors import Json
 from heavy_agents.agents.chat_answer import judged
-from heavy_agents.agents.chat_plan import Defaults, Plan, read_plan
+from heavy_agents.agents.chat_plan import Plan, read_plan
 from heavy_agents.llm import Tokens, ToolCall, Turn
 from heavy_agents.runs import AgentFailed, AgentSnapshot, Answer
 
@@ -20,7 +20,7 @@ SCHEMA: dict[str, Json] = {
 
 def plan(**config: Json) -> Plan:
     row = {"id": None, "name": "Test", "kind": "chat", "config": config}
-    return read_plan(AgentSnapshot.from_json(row), Defaults("m", 1_000_000))
+    return read_plan(AgentSnapshot.from_json(row), default_model="m")
 
 
 def turn(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import Json
-from heavy_agents.agents.chat_plan import Defaults, read_plan
+from heavy_agents.agents.chat_plan import read_plan
 from heavy_agents.agents.chat_thread import LEFT_OUT, Wire, fit, newest_of_the_user, opening, said, told
 from heavy_agents.llm import Tokens, ToolCall, Turn, estimate_tokens
 from heavy_agents.runs import AgentFailed, AgentSnapshot, Message
@@ -137,7 +137,7 @@ def test_system_prompt_then_knowledge_then_the_conversation() -> None:
                 {"content": ""},
             ],
         ),
-        Defaults("m", 1_000_000),
+        default_model="m",
     )
 
     thread = opening(plan, [Message("user", "hi"), Message("assistant", "yes?"), Message("user", "open?")])
@@ -155,6 +155,6 @@ def test_system_prompt_then_knowledge_then_the_conversation() -> None:
 
 
 def test_an_agent_without_a_prompt_sends_none() -> None:
-    assert opening(read_plan(agent(), Defaults("m", 1_000_000)), [Message("user", "hi")]) == [
+    assert opening(read_plan(agent(), default_model="m"), [Message("user", "hi")]) == [
         {"role": "user", "content": "hi"}
     ]

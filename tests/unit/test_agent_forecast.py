@@ -76,7 +76,7 @@ class OneRun(runs.Context):
 
 def equipped(run: OneRun) -> Context:
     model = Model(base_url=None, api_key=None, outbound=Outbound(), metrics=Metrics())
-    return Context(run, model=model, toolbox=Toolbox([]))
+    return Context(run, model=model, toolbox=Toolbox([]), token_limit=1000)
 
 
 @pytest.fixture
@@ -105,6 +105,14 @@ async def test_a_run_ends_with_the_forecast_its_files_and_a_text(pool: WorkerPoo
     assert run.fractions == sorted(run.fractions)
     assert "fitting Prophet" in run.notes
     assert answer.response.startswith("Leisure jobs: the next value, for 2016-01-01, is expected at ")
+
+
+@pytest.mark.parametrize("name", ["@history", "@"])
+async def test_the_platforms_own_steps_are_not_an_agents(pool: WorkerPool, name: str) -> None:
+    context = equipped(OneRun(asked({}), pool))
+
+    with pytest.raises(ValueError, match="the platform's"):
+        await context.process(name, "forecast.job:run", {}, timeout_s=1)
 
 
 def test_a_wrong_input_is_refused_with_paths_into_the_body() -> None:

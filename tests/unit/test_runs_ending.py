@@ -18,6 +18,7 @@ USED = Usage(model_calls=1, output_tokens=1_001)
     [
         (AgentFailed("no table on the page"), "agent_error", Blame.USER),
         (CreditExhausted(), "credit_exhausted", Blame.BUDGET),
+        (ExceptionGroup("steps", [CreditExhausted(), OSError()]), "credit_exhausted", Blame.BUDGET),
         (EventTooLarge("note", 70_000), "agent_error", Blame.USER),
         (JobFailed(error_type="ValueError", message="secret", trace=""), "agent_error", Blame.USER),
         (JobCrashed("out of memory"), "computation_crashed", Blame.PLATFORM),
