@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from foundation.errors import InvalidRequest
-from foundation.outbound.errors import OutboundFailed, OutboundTimeout
+from foundation.outbound.errors import BlockedAddress, OutboundFailed, OutboundTimeout
 from foundation.outbound.messages import Fetched, Request
 from foundation.outbound.redirects import after_redirect, is_redirect
 from foundation.outbound.resolve import Resolver, SystemResolver
@@ -83,6 +83,7 @@ class Outbound:
         timeout_s: float = 10.0,
         max_bytes: int = 1_000_000,
         allow_private: bool = False,
+        may_follow: Callable[[str], bool] | None = None,
     ) -> Fetched:
         """Ask for `url` and read the whole answer. Never retries.
 
@@ -90,6 +91,7 @@ class Outbound:
             timeout_s: for everything together: lookup, redirects and the last byte.
             max_bytes: of the body, after decompression.
             allow_private: only for an address the operator configured; a redirect to another origin loses it.
+            may_follow: is asked for the URL of each redirect before it is; None for wherever it is safe.
 
         Raises:
             BlockedAddress: the URL, one of its addresses or a redirect is not allowed.
@@ -104,7 +106,9 @@ class Outbound:
         request = Request(target, method, own, body, allow_private)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._follow(request, timeout_s=timeout_s, max_bytes=max_bytes)
+                return await self._follow(
+                    request, timeout_s=timeout_s, max_bytes=max_bytes, may_follow=may_follow
+                )
         except TimeoutError as error:
             raise OutboundTimeout(host=target.host, timeout_s=timeout_s) from error
 
@@ -126,7 +130,14 @@ class Outbound:
         transport = self._transport(allow_private=allow_private, max_connections=max_connections)
         return open_session(transport, allow_private=allow_private)
 
-    async def _follow(self, request: Request, *, timeout_s: float, max_bytes: int) -> Fetched:
+    async def _follow(
+        self,
+        request: Request,
+        *,
+        timeout_s: float,
+        max_bytes: int,
+        may_follow: Callable[[str], bool] | None,
+    ) -> Fetched:
         from foundation.outbound.exchange import exchange
 
         for _ in range(MAX_REDIRECTS + 1):
@@ -136,6 +147,8 @@ class Outbound:
             if not is_redirect(answer.status, answer.headers):
                 return answer
             request = after_redirect(request, status=answer.status, location=answer.headers["location"])
+            if may_follow is not None and not may_follow(str(request.target.url)):
+                raise BlockedAddress(f"it redirects to {request.target.host}, which may not be fetched here")
         raise OutboundFailed(f"{request.target.host} redirects more than {MAX_REDIRECTS} times")
 
     async def _open(self) -> None:

@@ -12,11 +12,12 @@ A call of a tool and its result are kept or left out together, as providers want
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from foundation.errors import Json
 from heavy_agents.agents.chat_plan import Plan
-from heavy_agents.llm import Turn, estimate_tokens
+from heavy_agents.llm import ToolCall, Turn, estimate_tokens
 from heavy_agents.runs import AgentFailed, Message
 from heavy_agents.tools import Outcome
 
@@ -25,6 +26,8 @@ __all__ = ["Wire", "fit", "newest_of_the_user", "opening", "said", "told"]
 Wire = Mapping[str, Json]
 
 CUT_RESULT_CHARS = 600
+NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+MAX_NAME_CHARS = 64
 LEFT_OUT = "[earlier messages of this conversation were left out]"
 TOO_LONG = "the conversation is longer than this agent can take in; send less at once"
 
@@ -40,10 +43,7 @@ def said(turn: Turn) -> Wire:
     """A turn of the model as the next call repeats it."""
     message: dict[str, Json] = {"role": "assistant", "content": turn.text or None}
     if turn.tool_calls:
-        message["tool_calls"] = [
-            {"id": each.id, "type": "function", "function": {"name": each.name, "arguments": each.arguments}}
-            for each in turn.tool_calls
-        ]
+        message["tool_calls"] = [_repeated(call) for call in turn.tool_calls]
     return message
 
 
@@ -78,6 +78,12 @@ def fit(thread: Sequence[Wire], *, newest: int, limit_tokens: int, tools: Sequen
         start += 1
     left_out = [note] if start > system else []
     return [*thread[:system], *left_out, *_cut_results(thread[start:], room)]
+
+
+def _repeated(call: ToolCall) -> Json:
+    """Providers refuse a name that no tool can have, even when it is their own model's."""
+    name = NO_NAME.sub("_", call.name)[:MAX_NAME_CHARS] or "_"
+    return {"id": call.id, "type": "function", "function": {"name": name, "arguments": call.arguments}}
 
 
 def _knowledge(plan: Plan) -> str:

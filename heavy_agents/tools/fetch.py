@@ -71,7 +71,7 @@ def http_fetch(fetching: Fetching, hosts: tuple[str, ...] | None = None) -> Func
             raise BadArguments("url: wants a whole address like https://example.com/page")
         if hosts is not None and not is_listed(host, hosts):
             raise ToolFailed(f"{host.name[:100]} may not be fetched here; only {', '.join(hosts)}")
-        return await _read(await _fetch(url, host, fetching), fetching)
+        return await _read(await _fetch(url, host, fetching, hosts=hosts), fetching)
 
     tool = function_tool(http_fetch)
     if hosts is None:
@@ -79,7 +79,11 @@ def http_fetch(fetching: Fetching, hosts: tuple[str, ...] | None = None) -> Func
     return replace(tool, description=f"{tool.description}\n\nOnly these hosts: {', '.join(hosts)}.")
 
 
-async def _fetch(url: str, host: Host, fetching: Fetching) -> Fetched:
+async def _fetch(url: str, host: Host, fetching: Fetching, *, hosts: tuple[str, ...] | None) -> Fetched:
+    def may_follow(redirect: str) -> bool:
+        there = read_host(redirect)
+        return hosts is None or (there is not None and is_listed(there, hosts))
+
     try:
         return await fetching.outbound.fetch(
             url,
@@ -87,6 +91,7 @@ async def _fetch(url: str, host: Host, fetching: Fetching) -> Fetched:
             timeout_s=TIMEOUT_S,
             max_bytes=MAX_BYTES,
             allow_private=is_private(host, fetching.private_hosts),
+            may_follow=may_follow,
         )
     except (InvalidRequest, OutboundFailed) as error:
         raise ToolFailed(f"the address was not fetched: {error.detail}") from error

@@ -173,6 +173,17 @@ async def test_a_redirect_to_another_private_place_is_refused(web: Web, outbound
         assert other.asked == []
 
 
+async def test_a_redirect_the_caller_refuses_is_not_looked_up(web: Web) -> None:
+    names = Names(**{"127.0.0.1": [["127.0.0.1"]]})
+    web.reply("/open", status=302, headers={"Location": "http://elsewhere.example/"})
+
+    async with going_out(names) as outbound:
+        with pytest.raises(BlockedAddress):
+            await outbound.fetch(f"{web.url}/open", allow_private=True, may_follow=lambda _: False)
+
+    assert names.questions == ["127.0.0.1"]
+
+
 async def test_redirects_end_after_five(web: Web, outbound: Outbound) -> None:
     for number in range(6):
         web.reply(f"/hop{number}", b"end", status=302, headers={"location": f"/hop{number + 1}"})

@@ -196,6 +196,13 @@ async def test_a_private_host_is_only_itself(web: Web, fetching: Fetching) -> No
         assert other.asked == []
 
 
+async def test_a_redirect_leads_to_no_host_that_was_not_chosen(web: Web, fetching: Fetching) -> None:
+    web.reply("/open", status=302, headers={"location": "http://elsewhere.example:8080/?q=secret"})
+
+    with pytest.raises(ToolFailed, match=r"redirects to elsewhere\.example"):
+        await fetch(f"{web.url}/open", fetching, ("127.0.0.1",))
+
+
 async def test_only_the_chosen_hosts_are_asked(web: Web, fetching: Fetching) -> None:
     web.reply("/chosen", b"here", headers={"content-type": "text/plain"})
     tool = http_fetch(fetching, ("127.0.0.1", "*.example.org"))

@@ -111,6 +111,15 @@ def test_results_of_tools_are_cut_when_nothing_older_is_left() -> None:
     assert kept[2]["tool_call_id"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("name", "repeated"), [("now", "now"), ("a.b c\x00", "a_b_c_"), ("x" * 100, "x" * 64), ("", "_")]
+)
+def test_a_name_no_tool_can_have_is_repeated_as_one_it_could(name: str, repeated: str) -> None:
+    calls = said(turn(ToolCall("1", name, "{}")))["tool_calls"]
+
+    assert calls == [{"id": "1", "type": "function", "function": {"name": repeated, "arguments": "{}"}}]
+
+
 def test_a_question_too_long_by_itself_ends_the_run_with_a_sentence() -> None:
     with pytest.raises(AgentFailed, match="longer than this agent can take in"):
         fit([{"role": "user", "content": "x" * 9000}], newest=0, limit_tokens=400)
