@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import orjson
@@ -15,23 +14,23 @@ from heavy_agents.tools import SchemaCheck
 
 __all__ = ["judged"]
 
-FENCE: Final = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
+FENCE: Final = "```"
 MOST_PROBLEMS: Final = 10
 WRONG_SHAPE: Final = (
     "Your answer does not fit the JSON Schema you were given. Answer again, with the JSON alone."
 )
 
 
-def judged(plan: Plan, turn: Turn, *, is_last: bool) -> Answer | str:
+def judged(plan: Plan, turn: Turn, *, may_correct: bool) -> Answer | str:
     """The answer of the run, or what to tell a model whose answer is not the JSON it was asked for.
 
     Args:
-        is_last: the model cannot be asked again.
+        may_correct: the model can be asked again.
 
     Raises:
         AgentFailed: there is no answer, or it is not what the agent promises.
     """
-    if not is_last and (problem := _correction(plan, turn)) is not None:
+    if may_correct and (problem := _correction(plan, turn)) is not None:
         return problem
     return _answer(plan, turn)
 
@@ -73,9 +72,14 @@ def _structured(schema: dict[str, Json], turn: Turn) -> Answer:
 
 def _parsed(schema: dict[str, Json], text: str) -> tuple[Json, list[str]]:
     """The value, and what is wrong with it. Some models wrap their JSON in a fence."""
-    fenced = FENCE.match(text)
     try:
-        value: Json = orjson.loads(fenced[1] if fenced else text)
+        value: Json = orjson.loads(_unfenced(text.strip()))
     except orjson.JSONDecodeError:
         return None, ["it is no JSON"]
     return value, SchemaCheck(schema).problems(value)[:MOST_PROBLEMS]
+
+
+def _unfenced(text: str) -> str:
+    if not text.startswith(FENCE) or not text.endswith(FENCE):
+        return text
+    return text[len(FENCE) : -len(FENCE)].removeprefix("json")

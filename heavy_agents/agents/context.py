@@ -8,21 +8,19 @@ may raise LeaseLost, which an agent lets pass: the run goes on elsewhere.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from foundation.errors import Json
 from heavy_agents import runs
+from heavy_agents.agents.allowance import allowed, is_cut_by_budget
 from heavy_agents.agents.listener import Listener
 from heavy_agents.llm import AgentMistake, Model, Prompt, Turn
-from heavy_agents.runs import OUR_STEP, AgentFailed, Budget, Message, RunRequest, Usage
+from heavy_agents.runs import OUR_STEP, AgentFailed, Budget, CreditExhausted, Message, RunRequest, Usage
 from heavy_agents.tools import Call, Outcome, Toolbox, shown_arguments
 
 __all__ = ["Context"]
 
-# Providers refuse a `max_tokens` above what a model can give; an unlimited answer rarely has more than this.
-MOST_BY_DEFAULT: Final = 8192
 # As long as a tool's name can be; a model may write a longer one.
 MAX_NAME_CHARS: Final = 64
 
@@ -115,19 +113,25 @@ class Context:
         Raises:
             ModelUnavailable: the provider failed; the run ends and nothing is charged.
             AgentFailed: the provider refuses what the agent asks, or the run has used its tokens.
+            CreditExhausted: what is held does not pay for the question, or the answer was cut for that.
         """
 
         async def work() -> Json:
-            self._check_tokens()
+            budget = self.budget
+            left = self._token_limit - self._run.usage.tokens
+            asked = allowed(prompt, budget, limit_tokens=left)
             try:
-                turn = await self._model.ask(_affordable(prompt, self.budget), Listener(self._run))
+                turn = await self._model.ask(asked, Listener(self._run))
             except AgentMistake as mistake:
                 raise AgentFailed(mistake.message) from None
-            # The audit finds the calls that were bought by this name.
-            return {"modelCall": turn.call_id, "turn": turn.to_json()}
+            is_cut = is_cut_by_budget(turn, wanted=prompt, allowed=asked, budget=budget)
+            # The audit finds the calls that were bought by the first name.
+            return {"modelCall": turn.call_id, "turn": turn.to_json(), "isCutByBudget": is_cut}
 
         journaled = await self._run.step(_own(step), work)
         assert isinstance(journaled, dict)  # noqa: S101 - as the step made it
+        if journaled["isCutByBudget"]:
+            raise CreditExhausted
         turn = journaled["turn"]
         assert isinstance(turn, dict)  # noqa: S101 - as the step made it
         return Turn.from_json(turn)
@@ -157,20 +161,8 @@ class Context:
         """An idempotency key for something outside: the same at every try of this run."""
         return self._run.key(name)
 
-    def _check_tokens(self) -> None:
-        if self._run.usage.tokens >= self._token_limit:
-            raise AgentFailed(f"the run's limit of {self._token_limit} tokens is used up")
-
 
 def _own(step: str) -> str:
     if step.startswith(OUR_STEP):
         raise ValueError(f"the step {step!r}: names that begin with {OUR_STEP} are the platform's")
     return step
-
-
-def _affordable(prompt: Prompt, budget: Budget) -> Prompt:
-    """The answer may not cost more than is left of the hold; what is asked is bounded by the context."""
-    if budget.tokens is None or (prompt.max_tokens is None and budget.tokens > MOST_BY_DEFAULT):
-        return prompt
-    most = max(budget.tokens, 1)
-    return replace(prompt, max_tokens=min(prompt.max_tokens or most, most))

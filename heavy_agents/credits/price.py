@@ -29,7 +29,8 @@ def parse_price(stored: Json) -> Price:
     """The price on an agent's row; an absent ceiling is the flat price.
 
     Raises:
-        NotConfigured: a part is unknown, or not a whole number from 0 to 1,000,000.
+        NotConfigured: a part is unknown, or not a whole number from 0 to 1,000,000; the ceiling is below the
+            flat price, or leaves nothing for what is counted beside it.
     """
     parts: dict[str, Json] = stored if isinstance(stored, dict) else {"": stored}
     unknown = sorted(parts.keys() - {"flat", "per_1k_tokens", "per_minute", "ceiling"})
@@ -38,12 +39,19 @@ def parse_price(stored: Json) -> Price:
             f"the agent's price has an unknown part {unknown[0]!r}; its operator must mend it"
         )
     flat = _credits(parts, "flat", 1)
-    return Price(
+    price = Price(
         flat=flat,
         per_1k_tokens=_credits(parts, "per_1k_tokens", 0),
         per_minute=_credits(parts, "per_minute", 0),
         ceiling=_credits(parts, "ceiling", flat),
     )
+    is_counted = bool(price.per_1k_tokens or price.per_minute)
+    if price.ceiling < flat + is_counted:
+        wants = f"{'more than' if is_counted else 'at least'} its flat price of {flat}"
+        raise NotConfigured(
+            f"the agent's price has ceiling = {price.ceiling}, wants {wants}; its operator must mend it"
+        )
+    return price
 
 
 def cost(price: Price, usage: Usage, *, elapsed_ms: int) -> int:

@@ -1,9 +1,8 @@
 """How much of its hold a run is charged, by how it ended.
 
 succeeded              the price of what was used, at most the hold
-the hold is reached    the hold
-the user's doing       what was used so far, nothing before the first call: cancelled, bad input,
-                       the agent's own error
+the hold is reached    what was used, at most the hold; nothing before the first call
+the user's doing       the same: cancelled, bad input, the agent's own error or deadline
 the platform's doing   nothing: model, database, poison, deadline of the platform
 """
 
@@ -32,9 +31,7 @@ def charge(blame: Blame, price: Price, usage: Usage, *, elapsed_ms: int) -> int:
     match blame:
         case Blame.NOBODY:
             return used
-        case Blame.BUDGET:
-            return price.ceiling
-        case Blame.USER:
+        case Blame.BUDGET | Blame.USER:
             return used if usage.calls else 0
         case Blame.PLATFORM:
             return 0

@@ -35,8 +35,21 @@ def tidy(value: Any) -> Json:
     """A copy of `value` that JSON and Postgres can hold.
 
     Raises:
-        TypeError: something in it is no JSON value.
+        TypeError: something in it is no JSON value, or it is nested too deeply to be stored.
     """
+    try:
+        return _tidied(value)
+    except RecursionError:
+        raise TypeError("the value is nested too deeply") from None
+
+
+def encode(value: Json) -> bytes:
+    """Raises TypeError: it is nested deeper than 250 levels."""
+    return orjson.dumps(value)
+
+
+# Any: as `tidy`.
+def _tidied(value: Any) -> Json:
     match value:
         case str():
             return _text(value)
@@ -47,15 +60,11 @@ def tidy(value: Any) -> Json:
         case float():
             return value if math.isfinite(value) else None
         case dict():
-            return {_text(str(key)): tidy(each) for key, each in value.items()}
+            return {_text(str(key)): _tidied(each) for key, each in value.items()}
         case list() | tuple():
-            return [tidy(each) for each in value]
+            return [_tidied(each) for each in value]
         case _:
             raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-def encode(value: Json) -> bytes:
-    return orjson.dumps(value)
 
 
 def _text(text: str) -> str:

@@ -15,11 +15,13 @@ import orjson
 from heavy_agents.llm.calls import ToolCalls
 from heavy_agents.llm.errors import Broken
 from heavy_agents.llm.estimate import size_bytes, tokens_of
+from heavy_agents.llm.text import storable
 from heavy_agents.llm.turn import Tokens, Turn
 
 __all__ = ["MAX_ANSWER_BYTES", "MAX_REASONING_BYTES", "Accumulator"]
 
-MAX_ANSWER_BYTES = 4_000_000
+# Four times what models give at most; with it a turn still fits into the journal as one row.
+MAX_ANSWER_BYTES = 500_000
 MAX_REASONING_BYTES = 64_000
 # More than any model takes or gives at once; above it the provider has miscounted.
 MAX_TOKENS = 100_000_000
@@ -61,7 +63,7 @@ class Accumulator:
         """Add one event of the stream.
 
         Raises:
-            Broken: it is nonsense, tells an error, or the answer is too long.
+            Broken: it is nonsense or tells an error.
         """
         if event.strip() == DONE:
             self.is_done = True
@@ -119,7 +121,7 @@ class Accumulator:
         if (content := delta.get("content")) and (text := _content(content)):
             self._keep(self._text, text)
         if (refusal := delta.get("refusal")) and isinstance(refusal, str):
-            self._keep(self._refusal, _storable(refusal))
+            self._keep(self._refusal, storable(refusal))
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if reasoning and isinstance(reasoning, str):
             self._think(reasoning)
@@ -136,12 +138,13 @@ class Accumulator:
     def _grow(self, text: str) -> None:
         self._answer_bytes += size_bytes(text)
         if self._answer_bytes > MAX_ANSWER_BYTES:
-            raise Broken("the answer is too long")
+            # It was bought and shown so far, so it ends as an answer that reached its limit.
+            self._finish, self.is_done = "length", True
 
     def _think(self, text: str) -> None:
         self.has_begun = True
         if self._reasoning_bytes < MAX_REASONING_BYTES:
-            self._reasoning.append(_storable(text))
+            self._reasoning.append(storable(text))
         self._reasoning_bytes += size_bytes(text)
 
 
@@ -182,12 +185,7 @@ def _content(content: object) -> str:
         content = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(content, str):
         raise Broken("a text is malformed")
-    return _storable(content)
-
-
-def _storable(text: str) -> str:
-    """NUL cannot be stored, and what is journaled must be what was answered."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text
+    return storable(content)
 
 
 def _told(usage: object) -> tuple[int, int] | None:

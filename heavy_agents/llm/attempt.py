@@ -115,11 +115,11 @@ class Attempt:
             if patience.missed is None:  # the listener's own
                 raise
             setback = self._late(patience.missed)
-        if setback is not None and not self._answer.is_complete:
-            return setback
-        # What came together with the failure of a whole answer belongs to it.
+        # What came together with a failure came before it: it is shown, however the network has packed it.
         if text := self._answer.fresh():
             await self._listener.text(text)
+        if setback is not None and not self._answer.is_complete:
+            return setback
         return self._answer.turn(model=self._model, input_estimate=self._input_estimate())
 
     async def _follow(self, feed: Feed, patience: Patience) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from heavy_agents.llm.errors import Broken
+from heavy_agents.llm.text import storable
 from heavy_agents.llm.turn import ToolCall
 
 __all__ = ["ToolCalls"]
@@ -41,7 +42,7 @@ class ToolCalls:
         """Add one piece; returns what text it has brought.
 
         Raises:
-            Broken: it is none, or there are too many calls.
+            Broken: it is none.
         """
         function = piece.get("function") or {}
         if not isinstance(function, Mapping):
@@ -56,10 +57,13 @@ class ToolCalls:
         return name + arguments
 
     def finished(self) -> tuple[ToolCall, ...]:
-        return tuple(
-            ToolCall(call.id or f"call_{self._call_id}_{number}", call.name, "".join(call.arguments))
-            for number, call in enumerate(self._calls)
-        )
+        """Ids are made where they are missing or come twice: results are told by them."""
+        calls: dict[str, ToolCall] = {}
+        for number, call in enumerate(self._calls):
+            own = f"call_{self._call_id}_{number}"
+            id_ = own if call.id in calls else call.id or own
+            calls[id_] = ToolCall(id_, call.name, "".join(call.arguments))
+        return tuple(calls.values())
 
     def _find(self, index: object, id_: str, *, has_name: bool) -> _Call:
         call = self._known(index, id_, has_name=has_name)
@@ -81,10 +85,11 @@ class ToolCalls:
         return None if last is not None and has_name and last.arguments else last
 
     def _begin(self) -> _Call:
-        if len(self._calls) == MAX_CALLS:
-            raise Broken("there are too many tool calls")
-        self._calls.append(_Call())
-        return self._calls[-1]
+        call = _Call()
+        # Nobody calls as many at once: what is above is left out, and the model finds it unanswered.
+        if len(self._calls) < MAX_CALLS:
+            self._calls.append(call)
+        return call
 
 
 def _text(value: object) -> str:
@@ -92,7 +97,7 @@ def _text(value: object) -> str:
         return ""
     if not isinstance(value, str):
         raise Broken("a tool call is malformed")
-    return value
+    return storable(value)
 
 
 def _arguments(value: object) -> str:

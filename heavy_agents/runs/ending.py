@@ -45,18 +45,24 @@ def succeeded(answer: Answer) -> Ending:
     """The ending an answer makes; one that cannot be stored is the agent's own error."""
     try:
         response, output = str(tidy(answer.response)), tidy(answer.output)
+        size_bytes = len(encode(output)) + len(encode(response))
     except TypeError as error:
         return failed(error)
-    if len(encode(output)) + len(encode(response)) > MAX_ANSWER_BYTES:
+    if size_bytes > MAX_ANSWER_BYTES:
         return failed(AgentFailed("the answer is larger than 1 MB; large results belong in artifacts"))
     return Ending("succeeded", Blame.NOBODY, response=response, output=output)
 
 
-def stopped(stop: Stop) -> Ending:
-    """The ending of a run the user cancelled or whose deadline has passed; the others have none."""
+def stopped(stop: Stop, *, has_own_deadline: bool) -> Ending:
+    """The ending of a run the user cancelled or whose deadline has passed; the others have none.
+
+    Args:
+        has_own_deadline: the agent's owner set it, so what was used until then is paid.
+    """
     if stop is Stop.CANCEL:
         return Ending("cancelled", Blame.USER, "cancelled", "cancelled by the user")
-    return Ending("failed", Blame.PLATFORM, "deadline_exceeded", "the run passed its deadline")
+    blame = Blame.USER if has_own_deadline else Blame.PLATFORM
+    return Ending("failed", blame, "deadline_exceeded", "the run passed its deadline")
 
 
 def failed(error: BaseException) -> Ending:
@@ -66,7 +72,7 @@ def failed(error: BaseException) -> Ending:
             # Steps in a task group; the first that failed has ended the others.
             return failed(first)
         case AgentFailed():
-            return _failed(Blame.USER, "agent_error", error.message)
+            return _failed(Blame.USER, "agent_error", str(tidy(error.message)))
         case CreditExhausted():
             return _failed(Blame.BUDGET, "credit_exhausted", "the credits held for this run are used up")
         case EventTooLarge():

@@ -21,7 +21,7 @@ from foundation.telemetry import Metrics
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
 from heavy_agents.runs.agent import Agent
-from heavy_agents.runs.answer import Answer
+from heavy_agents.runs.answer import AgentFailed, Answer, CreditExhausted
 from heavy_agents.runs.context import Compute, Context
 from heavy_agents.runs.ending import Ending, Stop, failed, stopped, succeeded
 from heavy_agents.runs.journal import Journal
@@ -35,6 +35,8 @@ __all__ = ["Execution", "Floor"]
 log = structlog.get_logger(__name__)
 
 AGENT_STOP_S = 2.0
+# Expected, and told to the person; anything else is worth a trace.
+SPOKEN = (AgentFailed, CreditExhausted, HeavyError)
 
 
 class Floor:
@@ -71,10 +73,12 @@ class Execution:
         self._floor = floor
         self._agent = agent
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
+        self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._stopped_at_s = math.inf
         self._meter = Meter(
             request.agent.price,
+            is_held=claim["hold_credits"] > 0,
             journaled=Usage.from_json(claim["usage"]),
             executed_ms=claim["executed_ms"],
             clock=floor.clock,
@@ -120,7 +124,7 @@ class Execution:
             case Ending():
                 return await self._finish(outcome)
             case Stop.CANCEL | Stop.DEADLINE:
-                return await self._finish(stopped(outcome))
+                return await self._finish(stopped(outcome, has_own_deadline=self._has_own_deadline))
             case Stop.SHUTDOWN:
                 return await self._release()
             case Stop.LOST:
@@ -158,14 +162,16 @@ class Execution:
         ):
             raise LeaseLost
         if error is not None:
-            log.warning("agent_failed", exc_info=error)
+            # What an agent says to the person may repeat what a model or a stranger's server said.
+            log.warning("agent_failed", exc_info=None if isinstance(error, SPOKEN) else error)
             return failed(error)
         return succeeded(work.result())
 
     async def _end(self, work: asyncio.Task[Answer]) -> None:
         work.cancel()
         _, late = await asyncio.wait({work}, timeout=AGENT_STOP_S)
-        if late or not await self._context.stop_steps(within_s=AGENT_STOP_S):
+        are_over = await self._context.stop_steps(within_s=AGENT_STOP_S)
+        if late or not are_over:
             log.error("agent_ignores_cancellation", within_s=AGENT_STOP_S)
 
     async def _finish(self, ending: Ending) -> str:

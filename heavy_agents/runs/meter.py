@@ -13,9 +13,12 @@ __all__ = ["Budget", "Meter", "StepUsage"]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a run may still use before its hold is reached. `tokens` None: tokens cost nothing."""
+    """What a run may still use before its hold is reached.
 
-    credits: int
+    `credits` None: nothing is held here. `tokens` None: they cost nothing.
+    """
+
+    credits: int | None
     tokens: int | None
 
 
@@ -27,9 +30,16 @@ class StepUsage:
 
 
 class Meter:
-    def __init__(self, price: Price, *, journaled: Usage, executed_ms: int, clock: Clock) -> None:
-        """`journaled`, `executed_ms`: by earlier claims of the run."""
+    def __init__(
+        self, price: Price, *, is_held: bool, journaled: Usage, executed_ms: int, clock: Clock
+    ) -> None:
+        """
+        Args:
+            is_held: whether credits are held for the run; if not, nothing ends it.
+            journaled, executed_ms: by earlier claims of the run.
+        """
         self._price = price
+        self._is_held = is_held
         self._journaled = journaled
         self._used = journaled
         self._clock = clock
@@ -48,11 +58,14 @@ class Meter:
     @property
     def is_exhausted(self) -> bool:
         """Whether what was used costs more than what is held."""
-        return cost(self._price, self._used, elapsed_ms=self.elapsed_ms) > self._price.ceiling
+        used = cost(self._price, self._used, elapsed_ms=self.elapsed_ms)
+        return self._is_held and used > self._price.ceiling
 
     @property
     def budget(self) -> Budget:
         price, used = self._price, self._used
+        if not self._is_held:
+            return Budget(None, None)
         left = price.ceiling - cost(price, used, elapsed_ms=self.elapsed_ms)
         if not price.per_1k_tokens:
             return Budget(max(left, 0), None)

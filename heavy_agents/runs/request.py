@@ -40,7 +40,14 @@ class AgentSnapshot:
     @property
     def is_large(self) -> bool:
         """Whether a kind may need a while to check the row, so that it is not done on the event loop."""
+        if any(isinstance(each, dict) for each in self.config.values()):
+            return True
         return len(orjson.dumps([self.config, self.stored.get("tools")])) > LARGE_BYTES
+
+    @property
+    def has_own_deadline(self) -> bool:
+        """Whether the deadline is the agent's own and not the platform's."""
+        return "deadline_s" in self.config
 
     @property
     def deadline_s(self) -> float | None:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from foundation.errors import Json, NotConfigured
 from heavy_agents.credits import Blame, Price, Usage, charge, cost, parse_price
 
 CREDITS = st.integers(0, 1_000_000)
 COUNTS = st.integers(0, 10**9)
 ELAPSED_MS = st.integers(0, 10**9)
-PRICES = st.builds(Price, flat=CREDITS, per_1k_tokens=CREDITS, per_minute=CREDITS, ceiling=CREDITS)
+PRICES = st.builds(
+    lambda flat, per_1k_tokens, per_minute, above: Price(
+        flat, per_1k_tokens, per_minute, min(flat + bool(per_1k_tokens or per_minute) + above, 1_000_000)
+    ),
+    st.integers(0, 999_999),
+    CREDITS,
+    CREDITS,
+    CREDITS,
+)
 USAGES = st.builds(Usage, *[COUNTS] * 6)
 
 
@@ -57,16 +67,36 @@ def test_a_charge_never_falls_as_a_run_goes_on(
 
 
 @given(PRICES, USAGES, ELAPSED_MS)
-def test_the_platforms_fault_is_free_and_a_used_up_hold_costs_the_hold(
-    price: Price, used: Usage, ms: int
-) -> None:
+def test_the_platforms_fault_is_free(price: Price, used: Usage, ms: int) -> None:
     assert charge(Blame.PLATFORM, price, used, elapsed_ms=ms) == 0
+
+
+@given(PRICES, USAGES, ELAPSED_MS)
+def test_a_used_up_hold_costs_the_hold(price: Price, used: Usage, ms: int) -> None:
+    used += Usage(model_calls=1)
+    assume(cost(price, used, elapsed_ms=ms) >= price.ceiling)
+
     assert charge(Blame.BUDGET, price, used, elapsed_ms=ms) == price.ceiling
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"flat": 5, "ceiling": 3},
+        {"flat": 1, "per_minute": 1},
+        {"flat": 1, "per_1k_tokens": 1, "ceiling": 1},
+        {"flat": 0, "per_1k_tokens": 1},
+    ],
+)
+def test_a_price_whose_ceiling_leaves_nothing_for_what_it_counts_is_no_price(stored: dict[str, Json]) -> None:
+    with pytest.raises(NotConfigured, match="ceiling"):
+        parse_price(stored)
 
 
 @given(PRICES, ELAPSED_MS)
 def test_stopping_before_the_first_call_is_free(price: Price, ms: int) -> None:
     assert charge(Blame.USER, price, Usage(), elapsed_ms=ms) == 0
+    assert charge(Blame.BUDGET, price, Usage(), elapsed_ms=ms) == 0
 
 
 @given(PRICES)

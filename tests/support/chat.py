@@ -11,7 +11,7 @@ from foundation.errors import Json
 from tests.support.model import ModelServer, serve_model
 from tests.support.server import Document, Person, TestServer, messages, running_server
 
-__all__ = ["ChatServer", "ask", "chatting"]
+__all__ = ["ChatServer", "ask", "chatting", "usage"]
 
 KEY = "the-model-key-of-these-tests"
 
@@ -69,3 +69,7 @@ async def ask(person: Person, agent_id: UUID, question: str, **changes: object) 
     answer = await person.client.post("/api/agent/execute", json=body)
     assert answer.status_code == 200, answer.text
     return messages(answer.text)
+
+
+def usage(input_: int, output: int) -> Document:
+    return {"prompt_tokens": input_, "completion_tokens": output, "total_tokens": input_ + output}

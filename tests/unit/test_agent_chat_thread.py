@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import Json
+from heavy_agents.agents.chat_fit import LEFT_OUT, fit, newest_of_the_user
 from heavy_agents.agents.chat_plan import read_plan
-from heavy_agents.agents.chat_thread import LEFT_OUT, Wire, fit, newest_of_the_user, opening, said, told
+from heavy_agents.agents.chat_thread import Wire, opening, said, told
 from heavy_agents.llm import Tokens, ToolCall, Turn, estimate_tokens
 from heavy_agents.runs import AgentFailed, AgentSnapshot, Message
 from heavy_agents.tools import Outcome
@@ -61,22 +62,24 @@ def test_what_is_kept_fits_and_the_rule_holds(
     try:
         kept = fit(thread, newest=newest, limit_tokens=limit_tokens)
     except AgentFailed:
-        assert estimate_tokens([*system, *thread[newest:]]) > limit_tokens - estimate_tokens(
-            [{"role": "system", "content": LEFT_OUT}]
-        )
+        note: Wire = {"role": "system", "content": LEFT_OUT}
+        last_turn = loop[max((i for i, each in enumerate(loop) if each["role"] == "assistant"), default=0) :]
+        assert estimate_tokens([*system, note, thread[newest], *last_turn]) > limit_tokens
         return
 
     assert estimate_tokens(kept) <= limit_tokens
-    without_note = [each for each in kept if each["content"] != LEFT_OUT]
-    assert without_note[: len(system)] == system
-    rest = without_note[len(system) :]
-    originals = thread[len(thread) - len(rest) :]
-    assert [each["role"] for each in rest] == [each["role"] for each in originals]
-    assert len(rest) >= len(thread) - newest
-    for cut, original in zip(rest, originals, strict=True):
-        if cut != original:
-            assert original["role"] == "tool"
-    assert (LEFT_OUT in [each["content"] for each in kept]) == (len(without_note) < len(thread))
+    asked = next(index for index, each in enumerate(kept) if each is thread[newest])
+    before = [each for each in kept[len(system) : asked] if each["content"] != LEFT_OUT]
+    after = kept[asked + 1 :]
+    assert kept[: len(system)] == system
+    assert before == (history[-len(before) :] if before else [])
+    assert [each["role"] for each in after] == [each["role"] for each in loop[len(loop) - len(after) :]]
+    assert after[:1] == [] or after[0]["role"] == "assistant"
+    assert all(
+        cut == whole or whole["role"] == "tool" for cut, whole in zip(after[::-1], loop[::-1], strict=False)
+    )
+    is_whole = len(before) + len(after) == len(history) + len(loop)
+    assert (LEFT_OUT in [each["content"] for each in kept]) != is_whole
 
 
 def test_a_conversation_that_fits_is_sent_as_it_is() -> None:
@@ -118,6 +121,24 @@ def test_a_name_no_tool_can_have_is_repeated_as_one_it_could(name: str, repeated
     calls = said(turn(ToolCall("1", name, "{}")))["tool_calls"]
 
     assert calls == [{"id": "1", "type": "function", "function": {"name": repeated, "arguments": "{}"}}]
+
+
+def test_the_oldest_turns_of_the_run_go_when_nothing_else_is_left() -> None:
+    thread: list[Wire] = [{"role": "user", "content": "read them"}]
+    for number in range(5):
+        call = ToolCall(str(number), "http_fetch", "{}")
+        thread += [said(turn(call)), told(str(number), Outcome.succeeded("x" * 500))]
+
+    kept = fit(thread, newest=0, limit_tokens=600)
+
+    assert [each.get("tool_call_id") for each in kept if each["role"] == "tool"] == ["3", "4"]
+    assert [each["role"] for each in kept[:3]] == ["system", "user", "assistant"]
+
+
+def test_arguments_that_are_no_object_are_repeated_as_an_empty_one() -> None:
+    calls = said(turn(ToolCall("1", "now", '{"a": ')))["tool_calls"]
+
+    assert calls == [{"id": "1", "type": "function", "function": {"name": "now", "arguments": "{}"}}]
 
 
 def test_a_question_too_long_by_itself_ends_the_run_with_a_sentence() -> None:

@@ -278,7 +278,6 @@ def test_usage_that_cannot_be_true_is_estimated(told: Chunk | None) -> None:
         delta(tool_calls=[3]),
         delta(tool_calls=[{"index": 0, "function": 3}]),
         delta(tool_calls=[{"index": 0, "function": {"arguments": 3}}]),
-        delta(tool_calls=[{"index": n} for n in range(200)]),
     ],
 )
 def test_nonsense_breaks_the_answer_and_is_not_repeated(nonsense: object) -> None:
@@ -303,11 +302,25 @@ def test_nul_is_replaced_because_it_cannot_be_stored() -> None:
     assert turn(delta(content="a\0b")).text == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_an_answer_has_a_size_limit() -> None:
+def test_an_answer_above_the_size_limit_ends_as_one_that_reached_its_own() -> None:
     answer = Accumulator("id")
     half = json.dumps(delta(content="x" * (MAX_ANSWER_BYTES // 2))).encode()
-    answer.take(half)
-    answer.take(half)
+    for _ in range(3):
+        answer.take(half)
 
-    with pytest.raises(Broken):
-        answer.take(json.dumps(delta(tool_calls=[{"index": 0, "function": {"arguments": "x"}}])).encode())
+    assert answer.is_done
+    assert answer.turn(model="m", input_estimate=1).finish == "length"
+
+
+def test_calls_above_what_anybody_makes_are_left_out() -> None:
+    pieces = [{"index": number, "id": str(number), "function": {"name": "now"}} for number in range(200)]
+
+    assert [call.id for call in turn(delta(tool_calls=pieces)).tool_calls] == [str(n) for n in range(128)]
+
+
+def test_an_id_that_comes_twice_is_made_another() -> None:
+    pieces = [{"index": number, "id": "same", "function": {"name": "now"}} for number in range(2)]
+
+    first, second = turn(delta(tool_calls=pieces)).tool_calls
+
+    assert (first.id, second.id != "same") == ("same", True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from foundation.errors import DatabaseUnavailable, InternalError, ModelUnavailable
+from foundation.errors import DatabaseUnavailable, InternalError, Json, ModelUnavailable
 from foundation.workers import JobCrashed, JobFailed, JobTimedOut
 from heavy_agents.credits import Blame, Price, Usage, charge
 from heavy_agents.events import EventTooLarge
@@ -37,9 +37,23 @@ def test_what_left_the_agent_decides_code_and_blame(error: Exception, code: str,
     assert "secret" not in str(ending.error)
 
 
-def test_a_cancelled_run_is_the_users_doing_and_a_late_one_the_platforms() -> None:
-    assert (stopped(Stop.CANCEL).status, stopped(Stop.CANCEL).blame) == ("cancelled", Blame.USER)
-    assert (stopped(Stop.DEADLINE).status, stopped(Stop.DEADLINE).blame) == ("failed", Blame.PLATFORM)
+@pytest.mark.parametrize(
+    ("stop", "has_own_deadline", "status", "blame"),
+    [
+        (Stop.CANCEL, False, "cancelled", Blame.USER),
+        (Stop.DEADLINE, False, "failed", Blame.PLATFORM),
+        (Stop.DEADLINE, True, "failed", Blame.USER),
+    ],
+)
+def test_a_cancelled_run_is_the_users_doing_and_a_late_one_whose_deadline_it_was(
+    stop: Stop,
+    has_own_deadline: bool,
+    status: str,
+    blame: Blame,
+) -> None:
+    ending = stopped(stop, has_own_deadline=has_own_deadline)
+
+    assert (ending.status, ending.blame) == (status, blame)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +62,8 @@ def test_a_cancelled_run_is_the_users_doing_and_a_late_one_the_platforms() -> No
         (Blame.NOBODY, USED, 2 + 4),
         (Blame.NOBODY, Usage(), 2),
         (Blame.NOBODY, Usage(output_tokens=100_000), 10),
-        (Blame.BUDGET, Usage(), 10),
+        (Blame.BUDGET, Usage(model_calls=1, output_tokens=100_000), 10),
+        (Blame.BUDGET, Usage(), 0),
         (Blame.USER, USED, 2 + 4),
         (Blame.USER, Usage(), 0),
         (Blame.PLATFORM, USED, 0),
@@ -61,6 +76,19 @@ def test_who_is_to_blame_decides_the_charge(blame: Blame, usage: Usage, credits_
 def test_an_answer_that_cannot_be_stored_is_the_agents_own_error() -> None:
     assert succeeded(Answer("x" * 1_100_000)).code == "agent_error"
     assert succeeded(Answer("fine", {"a": 1})).status == "succeeded"
+
+
+@pytest.mark.parametrize("depth", [300, 600, 5000])
+def test_an_answer_nested_too_deeply_is_the_agents_own_error(depth: int) -> None:
+    output: Json = None
+    for _ in range(depth):
+        output = [output]
+
+    assert succeeded(Answer("deep", output)).code == "agent_error"
+
+
+def test_what_an_agent_says_can_be_stored() -> None:
+    assert failed(AgentFailed("a\0b\ud800")).error == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
 
 
 def test_usage_survives_its_json() -> None:

@@ -1,0 +1,164 @@
+"""What outlives the servers a test of chat runs kills: the database, the model, the pages that tools fetch.
+
+Every run asks two pages in parallel and then answers, in many small pieces with pauses between them, so that
+a kill may find it anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from starlette.types import Send
+
+from foundation.errors import Json
+from tests.support.model import Asked, ModelProcess, Rule, read_log
+from tests.support.process import DEMO_USER, ServerProcess
+from tests.support.tables import Connection, connected
+from tests.support.web import Web, serve_web
+
+__all__ = ["ANSWER", "OPENING", "PAGES", "PRICE", "Message", "Stage", "Talk", "open_stage"]
+
+OPENING = "I look at two pages."
+ANSWER = " ".join(f"word{number}" for number in range(40))
+PRICE: dict[str, Json] = {"flat": 1, "per_1k_tokens": 100, "ceiling": 60}
+PAGES = {"quick": 0.15, "slow": 0.6}
+
+# Any: messages of the wire.
+Message = dict[str, Any]
+
+
+@dataclass
+class Talk:
+    """One run: what a client has seen of it, and where the kill found it."""
+
+    name: str
+    run_id: str = ""
+    seen: list[Message] = field(default_factory=list)
+    phase: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.seen) and self.seen[-1]["type"] in {"done", "error"}
+
+    @property
+    def retried(self) -> list[str]:
+        """The steps that were begun again."""
+        return [message["step"] for message in self.seen if message["type"] == "retry"]
+
+    async def follow(self, server: ServerProcess) -> None:
+        """Read on from the last message seen, until the stream ends or breaks."""
+        if self.is_over:
+            return
+        after = self.seen[-1]["seq"] if self.seen else 0
+        async for message in server.messages(self.run_id, after=after):
+            # One without a number is about the stream, not the run: a server that leaves says so.
+            if "seq" in message:
+                self.seen.append(message)
+
+
+class Pages:
+    """What the tools ask: it outlives the servers, and notes when each page was asked for."""
+
+    def __init__(self, web: Web) -> None:
+        self.began: defaultdict[str, list[datetime]] = defaultdict(list)
+        self._web = web
+
+    def add(self, path: str, *, after_s: float) -> str:
+        """Serve a page that takes `after_s`; its address."""
+
+        async def answer(send: Send) -> None:
+            self.began[path].append(datetime.now(UTC))
+            await asyncio.sleep(after_s)
+            head = [(b"content-type", b"text/plain")]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+            await send({"type": "http.response.body", "body": f"this is {path}".encode()})
+
+        self._web.answers[path] = answer
+        return self._web.url + path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What outlives the servers: the database, the model, the pages; and how servers are set."""
+
+    sql: Connection
+    model: ModelProcess
+    pages: Pages
+    agent_id: UUID
+    settings: dict[str, str]
+    log_file: Path
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[ServerProcess]:
+        """A server that has asked its model before: what is loaded then belongs to no run's age."""
+        async with ServerProcess.running(**self.settings) as server:
+            await Talk("warm", await self.submit(server, "warm")).follow(server)
+            yield server
+
+    async def submit(self, server: ServerProcess, question: str) -> str:
+        turns = [{"role": "user", "content": question}]
+        return await server.submit({"agentId": str(self.agent_id), "messages": turns})
+
+    async def calls(self) -> list[Asked]:
+        """All calls of the model so far, once they are over."""
+        await self.model.until(lambda calls: all(call.over is not None for call in calls))
+        return read_log(self.log_file)
+
+    async def prepare(self, talks: list[Talk]) -> None:
+        rules = [rule for talk in talks for rule in self._rules(talk)]
+        await self.model.play(*rules)
+
+    def _rules(self, talk: Talk) -> list[Rule]:
+        urls = [self.pages.add(f"/{talk.name}/{page}", after_s=after_s) for page, after_s in PAGES.items()]
+        return [
+            {
+                "when": {"role": "user", "contains": talk.name},
+                "reply": {
+                    "text": OPENING,
+                    "tool_calls": [{"name": "http_fetch", "arguments": {"url": url}} for url in urls],
+                    "before_first_s": 0.4,
+                    "between_s": 0.025,
+                },
+            },
+            {
+                "when": {"role": "tool", "contains": f"/{talk.name}/"},
+                "reply": {"text": ANSWER, "before_first_s": 0.3, "between_s": 0.025},
+            },
+        ]
+
+
+@asynccontextmanager
+async def open_stage(demo_url: str, folder: Path) -> AsyncIterator[Stage]:
+    log_file = folder / "calls.jsonl"
+    async with (
+        serve_web() as web,
+        ModelProcess.running(log_file=log_file) as model,
+        connected(demo_url) as sql,
+    ):
+        await sql.execute(
+            "update public.credit_balances set credits_remaining = 10000, plan_type = 'enterprise'"
+        )
+        agent_id = await sql.fetchval(
+            "insert into public.agents (user_id, name, kind, is_heavy, tools, price)"
+            " values ($1, 'Reader', 'chat', true, $2, $3) returning id",
+            DEMO_USER,
+            ["http_fetch"],
+            PRICE,
+        )
+        settings = {
+            "DATABASE_URL": demo_url,
+            "DATA_DIR": str(folder),
+            "OPENAI_API_KEY": "the-key-of-the-scripted-model",
+            "OPENAI_BASE_URL": model.url,
+            "FETCH_PRIVATE_HOSTS": f"127.0.0.1:{web.port}",
+            "LOG_LEVEL": "error",
+        }
+        yield Stage(sql, model, Pages(web), agent_id, settings, log_file)
