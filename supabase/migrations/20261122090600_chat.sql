@@ -1,8 +1,8 @@
--- What a chat agent needs of the database: calls of a model before they are made, the text of a run that was cut
--- short, and the conversation a run belongs to.
+-- What a chat agent needs of the database: a row of bounded size, calls of a model before they are made, the text
+-- of a run that was cut short, the conversation a run belongs to, and whose doing a deadline is.
 --
--- Locks are taken in the order run, conversation, account. Ending a run waits for no conversation: what it writes
--- there needs a lock that only a deletion stands against, and what is being deleted needs no answer any more.
+-- Locks are taken in the order run, conversation, account. Ending a run waits for no conversation: it takes the
+-- locks that are free and leaves out what it would have had to wait for.
 
 alter table public.conversations
   add column if not exists agent_id uuid references public.agents (id) on delete set null,
@@ -13,6 +13,82 @@ alter table public.messages
 
 comment on column public.messages.metadata is
   '{"run_id"} of a turn that came with a run, {"run_id", "status"} of what a run answered.';
+
+-- Agents. Their owners write the rows; every submit reads one, and every run keeps a copy.
+
+-- The text of JSON is a quarter of what is stored for it at least, even where all of it is numbers of one digit: what
+-- is large as it lies there is not read to be counted. That holds for columns only; a variable or an argument is read
+-- as a whole when it is planned with, which is why this is not given the row.
+create function switchyard.agent_bounded(p_agent_id uuid) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_part text;
+  v_bytes bigint;
+begin
+  select p.part, sum(p.bytes) over () into v_part, v_bytes
+  from public.agents a
+  cross join lateral (
+    select t.part, octet_length(t.value)
+    from (
+      values
+        ('name', a.name),
+        ('description', a.description),
+        ('kind', a.kind),
+        ('system_prompt', a.system_prompt),
+        ('ai_model', a.ai_model)
+    ) t (part, value)
+    union all
+    select j.part, case
+      when pg_column_size(j.value) > 4000000 then pg_column_size(j.value)
+      else octet_length(j.value::text)
+    end
+    from (
+      values
+        ('knowledge_base', a.knowledge_base),
+        ('price', a.price),
+        ('config', a.config),
+        ('tools', a.tools)
+    ) j (part, value)
+  ) p (part, bytes)
+  where a.id = p_agent_id
+  order by p.bytes desc nulls last
+  limit 1;
+  if v_bytes > 1000000 then
+    perform switchyard.refuse('PT503', 'not_configured', format(
+      'the agent is larger than 1,000,000 bytes, most of them in its %s, which its owner has to shorten', v_part
+    ));
+  end if;
+end
+$$;
+
+comment on function switchyard.agent_bounded is
+  'Refuses an agent of which a run would keep more than 1,000,000 bytes of text: PT503, with the part that is largest.';
+
+create or replace function switchyard.agent_visible(p_user_id uuid, p_agent_id uuid) returns public.agents
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  a public.agents;
+begin
+  select * into a from public.agents
+  where id = p_agent_id
+    and (is_published or user_id = p_user_id)
+    and coalesce(status, 'active') = 'active';
+  if not found then
+    perform switchyard.refuse('PT404', 'agent_not_found', 'no such agent, or it is neither published nor yours');
+  end if;
+  perform switchyard.agent_bounded(p_agent_id);
+  return a;
+end
+$$;
+
+comment on function switchyard.agent_visible is
+  'The agent, if the user may run it; somebody else''s reads as unknown, and one that is too large is refused.';
+comment on function public.switchyard_agents_get is
+  'An agent the user may run, or PT404; PT503 when it is too large to run.';
 
 -- Calls of a model. A call is written down before it is bought, so that one a crash cut off is known afterwards:
 -- it was begun, and its step is not journaled.
@@ -34,8 +110,8 @@ comment on column switchyard.calls.epoch is 'The claim that began it.';
 
 alter table switchyard.calls enable row level security;
 
--- A shared lock: steps of one run may begin calls side by side, and the row stays unchanged. A claim by somebody
--- else waits for it, so that whoever takes the run over counts this call.
+-- A shared lock: steps of one run may begin calls side by side, and the row stays unchanged. While it is held the
+-- run is neither released nor reaped, so that whoever takes it over counts this call.
 create function public.switchyard_calls_begin(p_run_id uuid, p_token uuid, p_id text, p_step text) returns jsonb
 language plpgsql security definer
 set search_path = ''
@@ -61,7 +137,7 @@ comment on function public.switchyard_calls_begin is
 
 -- What a worker needs to go on: the snapshot, the journal, for every step that has events but no result the number
 -- before its first event, so that clients can be told what to forget, and how many steps had a call of a model cut
--- off under the claim before, so that every loss is counted by the claim after it. Results are handed over up to
+-- off under the claim before, so that a loss is counted once, by the claim after it. Results are handed over up to
 -- 4 MB together; the rest is read when it is asked for, because a claim that is too large would fail for ever.
 create or replace function switchyard.claim_json(r switchyard.runs) returns jsonb
 language sql stable
@@ -180,19 +256,45 @@ $$;
 
 comment on function switchyard.turn_digest is 'Two turns with the same digest say the same.';
 
-create function switchyard.turns_overlap(p_kept bytea[], p_sent bytea[]) returns integer
+create function switchyard.cut_short(p_role text, p_metadata jsonb) returns text
 language sql immutable
 set search_path = ''
 as $$
-  select coalesce(max(n), 0)
-  from generate_series(1, least(cardinality(p_kept), cardinality(p_sent))) n
-  where p_kept[cardinality(p_kept) - n + 1 :] = p_sent[: n]
+  select case when p_role = 'assistant' and p_metadata ->> 'status' in ('failed', 'cancelled') then
+    p_metadata ->> 'status'
+  end
 $$;
 
-comment on function switchyard.turns_overlap is 'Length of the longest end of what is kept that what is sent begins with.';
+comment on function switchyard.cut_short is
+  'How the run ended whose answer a turn is: failed or cancelled; null for every other turn.';
 
--- A clock may be set back, and turns of one run are a microsecond apart. A turn dated further ahead than that was
--- written by somebody with a clock of their own, and moves nobody else's.
+-- A front end that sends a conversation again may have kept what a run had said before it was cut short, or not.
+-- Turn by turn, oldest first: the lengths that may have been said again by then.
+create function switchyard.turns_overlap(p_kept bytea[], p_is_cut_short boolean[], p_sent bytea[]) returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_lengths integer[] := '{0}';
+begin
+  for i in 1 .. cardinality(p_kept) loop
+    v_lengths := array(
+      select 0
+      union
+      select n + 1 from unnest(v_lengths) n where p_sent[n + 1] = p_kept[i]
+      union
+      select n from unnest(v_lengths) n where p_is_cut_short[i]
+    );
+  end loop;
+  return (select max(n) from unnest(v_lengths) n);
+end
+$$;
+
+comment on function switchyard.turns_overlap is
+  'Length of the longest end of what is kept, any of the answers cut short left out or not, that what is sent begins with.';
+
+-- A clock may be set back a little, and turns of one run are a microsecond apart. A turn dated a second ahead or
+-- more was written by somebody with a clock of their own, and moves nobody else's.
 create function switchyard.turn_at(p_conversation_id uuid) returns timestamptz
 language plpgsql
 set search_path = ''
@@ -219,7 +321,9 @@ set search_path = ''
 as $$
 declare
   v_kept bytea[];
+  v_is_cut_short boolean[];
   v_sent bytea[];
+  v_overlap integer;
 begin
   perform from public.conversations c
   where c.id = new.conversation_id and c.user_id = new.user_id
@@ -229,25 +333,31 @@ begin
   end if;
   new.created_at := switchyard.turn_at(new.conversation_id);
 
-  select coalesce(array_agg(switchyard.turn_digest(k.role, k.content) order by k.created_at, k.id), '{}')
-  into v_kept
+  -- More than were sent, for answers cut short may stand between them.
+  select
+    coalesce(array_agg(switchyard.turn_digest(k.role, k.content) order by k.created_at, k.id), '{}'),
+    coalesce(array_agg(
+      switchyard.cut_short(k.role, k.metadata) is not null order by k.created_at, k.id
+    ), '{}')
+  into v_kept, v_is_cut_short
   from (
     select * from public.messages m
     where m.conversation_id = new.conversation_id and m.created_at < new.created_at
     order by m.created_at desc, m.id desc
-    limit jsonb_array_length(new.messages)
+    limit 2 * jsonb_array_length(new.messages) + 10
   ) k;
   select coalesce(array_agg(
     switchyard.turn_digest(s.turn ->> 'role', s.turn ->> 'content') order by s.number
   ), '{}')
   into v_sent
   from jsonb_array_elements(new.messages) with ordinality as s (turn, number);
+  v_overlap := switchyard.turns_overlap(v_kept, v_is_cut_short, v_sent);
 
   insert into public.messages (conversation_id, role, content, metadata, created_at)
   select new.conversation_id, s.turn ->> 'role', s.turn ->> 'content', jsonb_build_object('run_id', new.id),
     new.created_at + s.number * interval '1 microsecond'
   from jsonb_array_elements(new.messages) with ordinality as s (turn, number)
-  where s.number > switchyard.turns_overlap(v_kept, v_sent)
+  where s.number > v_overlap
   order by s.number;
 
   update public.conversations c
@@ -269,8 +379,9 @@ comment on function switchyard.run_joins_conversation is
 create trigger run_joins_conversation before insert on switchyard.runs
   for each row when (new.conversation_id is not null) execute function switchyard.run_joins_conversation();
 
--- Waits for nobody: against `key share` stands only who deletes the conversation, and then the answer is not missed;
--- against the second lock also a turn that comes in now, and that one says when the conversation changed.
+-- Waits for nobody: against `key share` stands who deletes the conversation, and then the answer is not missed (or
+-- locks it as if to delete it, which nobody should); against the second lock also a turn that comes in now, and that
+-- one says when the conversation changed.
 -- An app may have rules of its own for its messages; none of them may keep a run from ending.
 create function switchyard.conversation_answer(r switchyard.runs, p_status text, p_response text) returns void
 language plpgsql
@@ -299,7 +410,7 @@ end
 $$;
 
 comment on function switchyard.conversation_answer is
-  'Adds what a run answered to its conversation, unless that is gone or going.';
+  'Adds what a run answered to its conversation, unless that is gone or going, or refuses it.';
 
 -- Everything that ends a run goes through here: the terminal event, the status and the money in one go. A run that
 -- did not succeed answers what it had said by then.
@@ -378,6 +489,76 @@ begin
 end
 $$;
 
+-- A deadline the agent's row names is a choice of its owner, as a cancel is one of the user's; the one a run has
+-- otherwise is the platform's, and so is waiting for a worker.
+create function switchyard.run_overdue(r switchyard.runs, p_error text) returns switchyard.runs
+language sql
+set search_path = ''
+as $$
+  select switchyard.run_end(
+    r, 'failed', 'deadline_exceeded', p_error, null, null, r.usage,
+    case
+      when r.agent -> 'config' ? 'deadline_s'
+        and r.deadline_at < clock_timestamp()
+        and (r.status = 'running' or r.deadline_at <= r.queue_deadline_at)
+      then r.accrued_credits
+      else 0
+    end,
+    null
+  )
+$$;
+
+comment on function switchyard.run_overdue is
+  'Failed by a deadline without a worker: one of the agent''s own charges what was journaled, one of the platform nothing.';
+
+create or replace function public.switchyard_runs_reap(p_limit integer, p_queue_deadline_s double precision) returns jsonb
+language plpgsql security definer
+set search_path = ''
+as $$
+declare
+  c_max_attempts constant integer := 3;
+  c_max_claims constant integer := 20;
+  r switchyard.runs;
+  v_now timestamptz := clock_timestamp();
+  v_reaped jsonb := '[]';
+  v_outcome text;
+begin
+  for r in
+    select * from switchyard.runs
+    where (status = 'running' and lease_until < v_now)
+      or (status = 'queued' and (queue_deadline_at < v_now or deadline_at < v_now))
+    order by user_id, id
+    limit p_limit
+    for no key update skip locked
+  loop
+    if r.status = 'queued' then
+      v_outcome := 'deadline_exceeded';
+      perform switchyard.run_overdue(r, 'the run waited longer than its deadline');
+    elsif r.cancel_requested_at is not null then
+      v_outcome := 'cancelled';
+      perform switchyard.run_cancelled(r);
+    elsif r.deadline_at < v_now then
+      v_outcome := 'deadline_exceeded';
+      perform switchyard.run_overdue(r, 'the run passed its deadline');
+    elsif r.attempts >= c_max_attempts or r.claims >= c_max_claims then
+      v_outcome := 'poison';
+      perform switchyard.run_failed(r, v_outcome, format('its worker was lost %s times', r.claims));
+    else
+      v_outcome := 'requeued';
+      update switchyard.runs
+      set status = 'queued',
+          worker = null,
+          lease_token = null,
+          lease_until = null,
+          queue_deadline_at = v_now + make_interval(secs => p_queue_deadline_s)
+      where id = r.id;
+    end if;
+    v_reaped := v_reaped || jsonb_build_object('run_id', r.id, 'kind', r.kind, 'outcome', v_outcome);
+  end loop;
+  return v_reaped;
+end
+$$;
+
 create or replace function switchyard.user_deleted() returns trigger
 language plpgsql security definer
 set search_path = ''
@@ -413,6 +594,8 @@ begin
 end
 $$;
 
+-- What a failed run had said is not told. What a cancelled one had said is, unless nothing was said after it: then
+-- its question is asked again, and a question has to be the last thing a model is told.
 create function public.switchyard_conversations_history(p_run_id uuid, p_token uuid) returns jsonb
 language sql stable security definer
 set search_path = ''
@@ -423,19 +606,23 @@ as $$
         jsonb_build_object('role', switchyard.turn_role(h.role), 'content', h.content) order by h.created_at, h.id
       )
       from (
-        select n.*, sum(length(n.content)) over (order by n.created_at desc, n.id desc) as characters
+        select n.*,
+          sum(length(n.content)) over newest as characters,
+          count(*) filter (where n.cut_short is null) over newest as whole
         from (
-          select m.id, m.role, m.content, m.created_at
+          select m.id, m.role, m.content, m.created_at, switchyard.cut_short(m.role, m.metadata) as cut_short
           from public.messages m
           join public.conversations c on c.id = m.conversation_id and c.user_id = r.user_id
           where m.conversation_id = r.conversation_id
             and m.content <> ''
             and (m.created_at < r.created_at or m.metadata ->> 'run_id' = r.id::text)
+            and switchyard.cut_short(m.role, m.metadata) is distinct from 'failed'
           order by m.created_at desc, m.id desc
           limit 1000
         ) n
+        window newest as (order by n.created_at desc, n.id desc)
       ) h
-      where h.characters <= 2000000
+      where h.characters <= 2000000 and h.whole > 0
     ),
     (
       select jsonb_agg(
@@ -452,7 +639,7 @@ as $$
 $$;
 
 comment on function public.switchyard_conversations_history is
-  'What was said before a run and with it, [{role, content}] oldest first: the newest 1,000 turns, 2,000,000 characters at most; the run''s own turns when there is no conversation (any more); null when the lease is lost.';
+  'What was said before a run and with it, [{role, content}] oldest first: the newest 1,000 turns, 2,000,000 characters at most, without answers of runs that failed and such as were cancelled last; the run''s own turns when there is no conversation (any more); null when the lease is lost.';
 
 create function public.switchyard_conversations_create(p_user_id uuid, p_agent_id uuid, p_title text) returns jsonb
 language plpgsql security definer

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from foundation.errors import RunNotFound
+from foundation.errors import Json, RunNotFound
 from tests.support.sql import Claim, Sql, chunks
 
 
@@ -175,6 +175,49 @@ async def test_a_run_past_its_deadline_fails_and_costs_nothing(
 
     assert await sql.reap() == {run_id: "deadline_exceeded"}
     assert (await sql.row(run_id))["code"] == "deadline_exceeded"
+    assert await sql.money(user) == (10, 0)
+
+
+PASSED = "deadline_at = clock_timestamp() - interval '1 s'"
+WAITED = "queue_deadline_at = clock_timestamp() - interval '2 s'"
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "state", "change", "charged"),
+    [
+        (2, "running", PASSED, 3),
+        (2, "queued", PASSED, 3),
+        (2, "queued", WAITED, 0),
+        (2, "queued", f"{WAITED}, {PASSED}", 0),
+        (2, "running", f"{WAITED}, {PASSED}", 3),
+        ("the platform's", "running", PASSED, 0),
+        ("the platform's", "queued", PASSED, 0),
+        ("the platform's", "queued", WAITED, 0),
+    ],
+)
+async def test_a_deadline_of_the_agents_own_costs_what_was_used_one_of_the_platform_nothing(
+    sql: Sql, deadline_s: int | str, state: str, change: str, charged: int
+) -> None:
+    user = await sql.user()
+    config: Json = {} if isinstance(deadline_s, str) else {"deadline_s": deadline_s}
+    claim = await sql.running(user, hold=4, agent={"name": "a", "kind": "chat", "config": config})
+    run_id = claim["run_id"]
+    await sql.save(claim, "one", accrued=3)
+    await (sql.release(claim) if state == "queued" else sql.expire(run_id))
+    await sql.connection.execute(f"update switchyard.runs set {change}")  # noqa: S608 - written above
+
+    assert await sql.reap() == {run_id: "deadline_exceeded"}
+    run = await sql.call("runs_get", user_id=user, run_id=run_id)
+    assert (run["status"], run["code"], run["credits_used"]) == ("failed", "deadline_exceeded", charged)
+    assert await sql.money(user) == (10 - charged, 0)
+
+
+async def test_a_run_that_never_began_costs_nothing_whoever_set_its_deadline(sql: Sql) -> None:
+    user = await sql.user()
+    agent: Json = {"name": "a", "kind": "chat", "config": {"deadline_s": 2}}
+    run_id = str(await sql.queued(user, agent=agent, deadline_s=0))
+
+    assert await sql.reap() == {run_id: "deadline_exceeded"}
     assert await sql.money(user) == (10, 0)
 
 

@@ -86,7 +86,7 @@ class Run:
     def journaled(self, step: str, accrued: int) -> None:
         if step not in self.steps:
             self.steps.add(step)
-            self.attempts, self.accrued = 0, accrued
+            self.attempts, self.accrued = 0, max(self.accrued, accrued)
 
     def queued(self) -> None:
         self.status, self.worker, self.token = "queued", None, None
