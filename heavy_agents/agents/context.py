@@ -146,7 +146,8 @@ class Context:
         async def work() -> Json:
             await self._run.emit("tool_call", name=shown_name, arguments=shown_arguments(arguments))
             self.spend(Usage(tool_calls=1))
-            outcome = await self._toolbox.call(name, arguments, Call(key=self.key(step), spend=self.spend))
+            call = Call(key=self.key(step), spend=self.spend, used=lambda: self._run.usage)
+            outcome = await self._toolbox.call(name, arguments, call)
             shown = {"result": outcome.shown()} if outcome.ok else {"error": outcome.error}
             await self._run.emit("tool_result", name=shown_name, ok=outcome.ok, **shown)
             return outcome.to_json()

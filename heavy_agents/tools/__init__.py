@@ -7,7 +7,7 @@ holds those that an agent's row may choose: the time, web pages, forecasts, and 
 
 from heavy_agents.tools.arguments import shown_arguments
 from heavy_agents.tools.function import function_tool
-from heavy_agents.tools.mcp_servers import McpServers
+from heavy_agents.tools.mcp import McpServers
 from heavy_agents.tools.outcome import Outcome
 from heavy_agents.tools.process import Process
 from heavy_agents.tools.schema import SchemaCheck

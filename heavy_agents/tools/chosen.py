@@ -21,6 +21,8 @@ from heavy_agents.tools.hosts import is_host_pattern
 __all__ = ["BuiltIn", "Entry", "Mcp", "WebFetch", "read_chosen"]
 
 MOST_ENTRIES: Final = 32
+# Each is connected to, listed and left within the time of one run.
+MOST_SERVERS: Final = 8
 MOST_HOSTS: Final = 100
 SHOWN_CHARS: Final = 80
 PLAIN: Final = (now.NAME, forecasting.NAME)
@@ -61,6 +63,8 @@ def read_chosen(chosen: Json) -> tuple[Entry, ...]:
     if len(chosen) > MOST_ENTRIES:
         raise NotConfigured(f"the agent's tools: has {len(chosen)} entries, at most {MOST_ENTRIES} are taken")
     entries = tuple(_read(each, at=f"the agent's tools[{place}]") for place, each in enumerate(chosen))
+    if (servers := sum(isinstance(entry, Mcp) for entry in entries)) > MOST_SERVERS:
+        raise NotConfigured(f"the agent's tools: has {servers} MCP servers, at most {MOST_SERVERS} are taken")
     _refuse_repeats(entries)
     return entries
 

@@ -17,6 +17,8 @@ __all__ = ["NAME", "Forecasting"]
 NAME: Final = "forecast"
 # Two fits of at most 45 s each, and the chart.
 TIMEOUT_S: Final = 120.0
+# Of one run, whatever it pays.
+MOST_JOBS: Final = 20
 
 DESCRIPTION: Final = (
     "Forecast a time series of numbers by day or month, such as sales, visits or temperatures. Returns the "
@@ -83,6 +85,9 @@ class Forecasting:
         return _compact(await self._compute(arguments, call))
 
     async def _compute(self, arguments: dict[str, Json], call: Call) -> Json:
+        # Nothing may be awaited between the two: other calls count at the same time.
+        if call.used().compute_jobs >= MOST_JOBS:
+            raise ToolFailed(f"there is no forecast: {MOST_JOBS} were computed already; go on without more")
         began_s = asyncio.get_running_loop().time()
         call.spend(Usage(compute_jobs=1))
         try:

@@ -20,11 +20,11 @@ import orjson
 from foundation.errors import Json
 from heavy_agents.tools.nesting import children, is_deeper
 
-__all__ = ["SchemaCheck"]
+__all__ = ["SchemaCheck", "check_bounds"]
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_SCHEMA_DEPTH: Final = 32
-MAX_SUBSCHEMAS: Final = 2_000
+MAX_PARTS: Final = 1_000
 MOST_PROBLEMS: Final = 10
 
 # A part with either would be judged by the library's own rules, which fetch and match.
@@ -35,17 +35,16 @@ UNUSABLE: Final = "cannot be checked: the schema leads in a circle or to somethi
 
 
 class SchemaCheck:
-    """One schema, ready to judge values. Building it loads a library and may take 0.1 s: use a thread."""
+    """One schema, ready to judge values. Building it loads a library and may take 0.5 s: use a thread."""
 
     def __init__(self, schema: dict[str, Json]) -> None:
         """
         Raises:
             ValueError: with a sentence that says what is wrong with the schema.
         """
-        _check_size(schema)
-        self._schema = {name: each for name, each in schema.items() if name not in IDENTITIES}
+        check_bounds(schema)
+        self._schema = _without_identities(schema)
         self._is_draft_7 = "draft-07" in str(schema.get("$schema", ""))
-        _check_parts(self._schema)
         _check_rules(self._schema, is_draft_7=self._is_draft_7)
 
     def problems(self, value: Json) -> list[str]:
@@ -63,6 +62,22 @@ class SchemaCheck:
         return found
 
 
+def check_bounds(schema: dict[str, Json]) -> None:
+    """Refuse a schema that is too large or leads out of itself. Quick, and no promise that it is valid.
+
+    Raises:
+        ValueError: with a sentence that says what is wrong with the schema.
+    """
+    _check_size(schema)
+    inside = _without_identities(schema)
+    _check_count(inside)
+    _check_references(inside)
+
+
+def _without_identities(schema: dict[str, Json]) -> dict[str, Json]:
+    return {name: each for name, each in schema.items() if name not in IDENTITIES}
+
+
 def _check_size(schema: dict[str, Json]) -> None:
     if is_deeper(schema, MAX_SCHEMA_DEPTH):
         raise ValueError(f"the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels")
@@ -74,11 +89,15 @@ def _check_size(schema: dict[str, Json]) -> None:
         raise ValueError(f"the schema has {size_bytes} bytes, at most {MAX_SCHEMA_BYTES} are taken")
 
 
-def _check_parts(schema: dict[str, Json]) -> None:
-    parts = [part for part in _walk(schema) if isinstance(part, dict)]
-    if len(parts) > MAX_SUBSCHEMAS:
-        raise ValueError(f"the schema has {len(parts)} parts, at most {MAX_SUBSCHEMAS} are taken")
-    for part in parts:
+def _check_count(schema: dict[str, Json]) -> None:
+    # `true` and `false` are schemas too, and take the library as long.
+    count = sum(isinstance(part, dict | bool) for part in _walk(schema))
+    if count > MAX_PARTS:
+        raise ValueError(f"the schema has {count} parts, at most {MAX_PARTS} are taken")
+
+
+def _check_references(schema: dict[str, Json]) -> None:
+    for part in _objects(schema):
         for name in IDENTITIES:
             if name in part and not isinstance(part[name], dict):
                 raise ValueError(f"{name} is only taken at the top of the schema")
@@ -92,10 +111,18 @@ def _check_rules(schema: dict[str, Json], *, is_draft_7: bool) -> None:
 
     if (mistake := first_mistake(schema, is_draft_7=is_draft_7)) is not None:
         raise ValueError(f"the schema is not valid: {mistake}")
-    parts = (part for part in _walk(schema) if isinstance(part, dict))
-    targets = {target for part in parts for name in REFERENCES if isinstance(target := part.get(name), str)}
+    targets = {
+        target
+        for part in _objects(schema)
+        for name in REFERENCES
+        if isinstance(target := part.get(name), str)
+    }
     if lost := leading_nowhere(schema, targets, is_draft_7=is_draft_7):
         raise ValueError(f"a reference leads nowhere: {min(lost)[:80]}")
+
+
+def _objects(schema: Json) -> Iterator[dict[str, Json]]:
+    return (part for part in _walk(schema) if isinstance(part, dict))
 
 
 def _walk(schema: Json) -> Iterator[Json]:

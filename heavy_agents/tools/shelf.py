@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from typing import Final, Protocol
 
 from foundation.clock import Clock
 from foundation.errors import Json, NotConfigured
 from foundation.outbound import Outbound
 from heavy_agents.tools import forecasting
-from heavy_agents.tools.chosen import BuiltIn, Entry, Mcp, WebFetch, read_chosen
+from heavy_agents.tools.chosen import BuiltIn, Mcp, WebFetch, read_chosen
 from heavy_agents.tools.fetch import Fetching, http_fetch
 from heavy_agents.tools.now import now
 from heavy_agents.tools.process import Process
+from heavy_agents.tools.share import Share
 from heavy_agents.tools.tool import Remember, Tool
 from heavy_agents.tools.toolbox import Toolbox
 
@@ -21,6 +23,8 @@ __all__ = ["Servers", "Shelf"]
 
 # Above what each tool allows itself; a forecast takes the longest.
 CALL_S: Final = 180.0
+# Of one run, in each kind of process.
+JOBS_AT_ONCE: Final = 2
 
 
 class Servers(Protocol):
@@ -35,8 +39,10 @@ class Servers(Protocol):
         ...
 
     def open(
-        self, entry: Mapping[str, Json], *, remember: Remember
-    ) -> AbstractAsyncContextManager[Sequence[Tool]]: ...
+        self, entries: Sequence[Mapping[str, Json]], *, remember: Remember
+    ) -> AbstractAsyncContextManager[Sequence[Tool]]:
+        """The tools of all these servers, in the order of `entries`, until the block is left."""
+        ...
 
 
 class Shelf:
@@ -59,7 +65,7 @@ class Shelf:
             pages: where HTML is read, so that a page need not wait for a forecast; None for `process`.
         """
         self._process = process
-        self._clock = clock
+        self._now = now(clock)
         self._may_fetch = may_fetch
         self._fetching = Fetching(outbound, pages or process, frozenset(map(str.lower, private_hosts)))
         self._mcp = mcp
@@ -87,22 +93,24 @@ class Shelf:
             ToolFailed: an MCP server cannot be asked for its tools.
         """
         self.check(chosen)
-        async with AsyncExitStack() as opened:
-            tools: list[Tool] = []
-            for entry in read_chosen(chosen):
-                tools += await self._take(entry, opened, remember=remember)
-            yield Toolbox(tools, timeout_s=CALL_S)
+        entries = read_chosen(chosen)
+        own = [self._made(entry) for entry in entries if not isinstance(entry, Mcp)]
+        servers = [entry.entry for entry in entries if isinstance(entry, Mcp)]
+        # All at once, because they are left together: one after the other, their farewells add up.
+        opening = self._servers().open(servers, remember=remember) if servers else nullcontext([])
+        async with opening as theirs:
+            yield Toolbox([*own, *theirs], timeout_s=CALL_S)
 
-    async def _take(self, entry: Entry, opened: AsyncExitStack, *, remember: Remember) -> Sequence[Tool]:
+    def _made(self, entry: BuiltIn | WebFetch) -> Tool:
+        """For one run: what computes gets a share of its own."""
         match entry:
             case BuiltIn(forecasting.NAME):
-                return [forecasting.Forecasting(self._process)]
+                return forecasting.Forecasting(Share(self._process, at_once=JOBS_AT_ONCE))
             case BuiltIn():
-                return [now(self._clock)]
+                return self._now
             case WebFetch(hosts):
-                return [http_fetch(self._fetching, hosts)]
-            case Mcp(fields):
-                return await opened.enter_async_context(self._servers().open(fields, remember=remember))
+                pages = Share(self._fetching.pages, at_once=JOBS_AT_ONCE)
+                return http_fetch(replace(self._fetching, pages=pages), hosts)
 
     def _servers(self) -> Servers:
         if self._mcp is None:

@@ -19,11 +19,13 @@ Remember = Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]]
 class Call:
     """What one call gets beside its arguments.
 
-    `key` is an idempotency key for something outside: the same at every try of this run.
+    `key` is an idempotency key for something outside: the same at every try of this run. `used` is asked what
+    the run has used so far, by this call and all others, earlier claims included.
     """
 
     key: str
     spend: Callable[[Usage], None]
+    used: Callable[[], Usage] = Usage
 
 
 class BadArguments(Exception):

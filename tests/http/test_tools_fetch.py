@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+import orjson
 import pytest
 
+from foundation.clock import SystemClock
 from foundation.errors import Json
 from foundation.outbound import Outbound
 from foundation.workers import WorkerPool
-from heavy_agents.tools import BadArguments, Call, ToolFailed
+from heavy_agents.tools import BadArguments, Call, Shelf, ToolFailed
 from heavy_agents.tools.fetch import Fetching, http_fetch
 from heavy_agents.tools.hosts import Host, is_listed, is_private, read_host
+from tests.support.bench import Bench, until
 from tests.support.web import Web, serve_web
 
 CALL = Call(key="run:1", spend=lambda _: None)
@@ -57,6 +61,10 @@ async def fetch(url: str, fetching: Fetching, hosts: tuple[str, ...] | None = No
     return result
 
 
+async def once(name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+    return await work()
+
+
 async def test_a_page_comes_back_as_text_that_is_plainly_data(web: Web, fetching: Fetching) -> None:
     web.reply("/page", "<title>Shop</title><p>Grüße <a href='/b'>b</a>".encode(), headers=HTML)
 
@@ -74,6 +82,28 @@ async def test_a_page_comes_back_as_text_that_is_plainly_data(web: Web, fetching
     asked = web.asked_for("/page")[0]
     assert (asked.method, asked.body) == ("GET", b"")
     assert asked.headers.keys() & {"cookie", "authorization"} == set()
+
+
+async def test_one_run_has_two_pages_read_at_a_time(web: Web, outbound: Outbound) -> None:
+    web.reply("/shared", b"<p>here", headers=HTML)
+    bench = Bench({"text": "here"})
+    shelf = Shelf(
+        outbound=outbound,
+        process=bench,
+        clock=SystemClock(),
+        may_fetch=True,
+        private_hosts=frozenset({f"127.0.0.1:{web.port}"}),
+    )
+    arguments = orjson.dumps({"url": f"{web.url}/shared"}).decode()
+
+    async with shelf.open(["http_fetch"], remember=once) as run:
+        calls = [asyncio.create_task(run.call("http_fetch", arguments, CALL)) for _ in range(5)]
+        await until(lambda: len(web.asked_for("/shared")) == 5 and bench.under_way == 2)
+        bench.may_end.set()
+        outcomes = await asyncio.gather(*calls)
+
+    assert all(outcome.ok for outcome in outcomes)
+    assert bench.most == 2
 
 
 async def test_a_redirect_tells_where_it_ended(web: Web, fetching: Fetching) -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,8 +10,7 @@ from starlette.types import Send
 
 from foundation.errors import Json, NotConfigured
 from foundation.outbound import Outbound
-from heavy_agents.tools.mcp_entry import McpLimits
-from heavy_agents.tools.mcp_servers import McpServers
+from heavy_agents.tools.mcp import McpLimits, McpServers
 from heavy_agents.tools.tool import BadArguments, Call, Tool, ToolFailed
 from tests.support.mcp_server import (
     LISTED,
@@ -84,7 +83,7 @@ async def opened(
     """The host's tools by the server's names."""
     servers = McpServers(outbound=outbound, allowed=[host.origin], limits=limits)
     row: dict[str, Json] = {"type": "mcp", "name": "test", "url": host.url, **entry}
-    async with servers.open(row, remember=memory or Memory()) as tools:
+    async with servers.open([row], remember=memory or Memory()) as tools:
         yield {tool.name.removeprefix("test__"): tool for tool in tools}
 
 
@@ -240,16 +239,22 @@ async def test_a_lost_session_is_opened_again_and_the_call_sent_once_more(
 
 async def test_at_most_eight_calls_are_made_at_once(outbound: Outbound) -> None:
     going_on, most = 0, 0
+    eight = asyncio.Event()
 
     async def on_call(message: dict[str, Any], send: Send) -> None:
         nonlocal going_on, most
         going_on += 1
         most = max(most, going_on)
-        await asyncio.sleep(0.02)
+        if going_on == 8:
+            eight.set()
+        await eight.wait()
+        await asyncio.sleep(0.02)  # a ninth would come meanwhile
         going_on -= 1
         await answer(send, message, result={"resultType": "complete", "content": []})
 
-    async with serve_script(offering(tool("go"), on_call=on_call)) as host, opened(host, outbound) as tools:
+    limits = McpLimits(call_s=5)
+    script = offering(tool("go"), on_call=on_call)
+    async with serve_script(script) as host, opened(host, outbound, limits=limits) as tools:
         await asyncio.gather(*(tools["go"].call({}, CALL) for _ in range(20)))
 
     assert most == 8
@@ -332,10 +337,10 @@ async def test_a_cancelled_run_ends_its_session(host: McpHost, outbound: Outboun
 
 
 async def test_a_slow_call_fails_and_the_session_goes_on(legacy: McpHost, outbound: Outbound) -> None:
-    limits = McpLimits(connect_s=5, call_s=0.3)
+    limits = McpLimits(connect_s=5, call_s=1)
 
     async with opened(legacy, outbound, limits=limits) as tools:
-        with pytest.raises(ToolFailed, match=r"did not answer within 0\.3 s"):
+        with pytest.raises(ToolFailed, match="did not answer within 1 s"):
             await tools["wait"].call({"seconds": 30}, CALL)
         assert await tools["echo"].call({"text": "hi"}, CALL) == "hi"
 
@@ -349,28 +354,9 @@ async def test_nothing_can_be_called_after_the_end(modern: McpHost, outbound: Ou
 
 
 async def test_a_session_with_a_silent_server_ends_all_the_same(outbound: Outbound) -> None:
-    """It answers the handshake and then nothing: no call, no cancellation, no farewell."""
     silent = asyncio.Event()
 
-    async def script(message: dict[str, Any], send: Send) -> None:
-        match message.get("method"):
-            case "server/discover":
-                await answer(send, message, status=400, error={"code": -32601, "message": "what?"})
-            case "initialize":
-                result = {
-                    "protocolVersion": "2025-11-25",
-                    "capabilities": {"tools": {}},
-                    "serverInfo": {"name": "silent", "version": "1"},
-                }
-                await answer(send, message, result=result, headers={"mcp-session-id": "s1"})
-            case "notifications/initialized":
-                await answer(send, message, status=202)
-            case "tools/list":
-                await answer(send, message, result={"tools": [tool("go")]})
-            case _:
-                await silent.wait()
-
-    async with serve_script(script) as host:
+    async with serve_script(_silent_after_listing(silent)) as host:
 
         async def run() -> None:
             limits = McpLimits(call_s=30)
@@ -382,7 +368,7 @@ async def test_a_session_with_a_silent_server_ends_all_the_same(outbound: Outbou
         running = asyncio.create_task(run())
         await until(lambda: len(host.of("tools/call")) == 8)
         running.cancel()
-        async with asyncio.timeout(4):  # twice what is promised
+        async with asyncio.timeout(2):  # twice what is promised
             await asyncio.wait([running])
         assert running.cancelled()
 
@@ -390,6 +376,45 @@ async def test_a_session_with_a_silent_server_ends_all_the_same(outbound: Outbou
         assert not [task for task in tasks_since(before) if task.get_name().startswith("mcp.")]
         silent.set()
         await until(lambda: host.open_requests == 0)
+
+
+async def test_silent_servers_are_left_together_and_nothing_remains(outbound: Outbound) -> None:
+    silent = asyncio.Event()
+
+    async with AsyncExitStack() as serving:
+        script = _silent_after_listing(silent)
+        hosts = [await serving.enter_async_context(serve_script(script)) for _ in range(8)]
+        before = asyncio.all_tasks()
+
+        leave = asyncio.Event()
+        running = asyncio.create_task(_stay_until(leave, hosts, outbound))
+        await until(lambda: all(host.of("tools/list") for host in hosts))
+        leave.set()
+        async with asyncio.timeout(2):  # twice what is promised
+            await running
+
+        assert [host.seen[-1].verb for host in hosts] == ["DELETE"] * 8
+        assert not [task for task in tasks_since(before) if "mcp." in task.get_name()]
+        silent.set()
+        await until(lambda: all(host.open_requests == 0 for host in hosts))
+
+
+async def test_a_farewell_that_is_cancelled_leaves_nothing(outbound: Outbound) -> None:
+    silent = asyncio.Event()
+
+    async with serve_script(_silent_after_listing(silent)) as host:
+        before = asyncio.all_tasks()
+        leave = asyncio.Event()
+        running = asyncio.create_task(_stay_until(leave, [host], outbound))
+        await until(lambda: len(host.of("tools/list")) == 1)
+        leave.set()
+        await until(lambda: host.seen[-1].verb == "DELETE")
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert not [task for task in tasks_since(before) if "mcp." in task.get_name()]
+        silent.set()
 
 
 # --- servers that are not well
@@ -558,7 +583,7 @@ async def test_any_public_server_does_not_mean_a_private_one(outbound: Outbound)
     servers = McpServers(outbound=outbound, allowed=["*"], limits=SHORT)
     for url in ("https://127.0.0.1/mcp", "https://localhost/mcp", "https://169.254.169.254/mcp"):
         with pytest.raises(ToolFailed, match="could not be asked"):
-            async with servers.open({"type": "mcp", "name": "x", "url": url}, remember=Memory()):
+            async with servers.open([{"type": "mcp", "name": "x", "url": url}], remember=Memory()):
                 pass
 
 
@@ -567,7 +592,7 @@ async def test_a_server_the_operator_no_longer_names_is_not_opened(
 ) -> None:
     with pytest.raises(NotConfigured, match="MCP_SERVERS"):
         McpServers(outbound=outbound, allowed=[]).open(
-            {"type": "mcp", "name": "x", "url": modern.url}, remember=Memory()
+            [{"type": "mcp", "name": "x", "url": modern.url}], remember=Memory()
         )
 
 
@@ -595,12 +620,96 @@ async def test_schemas_that_cannot_be_used_leave_their_tools_out(outbound: Outbo
     listed = [
         tool("remote", properties={"a": {"$ref": "http://127.0.0.1:1/schema"}}),
         tool("large", description="x" * 70_000),
-        tool("wrong", properties={"a": {"type": "nothing"}}),
+        tool("many", properties={f"a{n}": {} for n in range(1_500)}),
         tool("good"),
     ]
 
     async with serve_script(offering(*listed, on_call=_never)) as host, opened(host, outbound) as tools:
         assert list(tools) == ["good"]
+
+
+async def test_a_schema_that_is_not_valid_fails_the_call_of_its_tool(outbound: Outbound) -> None:
+    wrong = tool("wrong", properties={"a": {"type": "nothing"}})
+
+    async with serve_script(offering(wrong, on_call=_never)) as host, opened(host, outbound) as tools:
+        with pytest.raises(ToolFailed, match="its schema cannot be used"):
+            await tools["wrong"].call({}, CALL)
+
+
+async def test_a_list_longer_than_a_megabyte_is_left_in_the_middle(outbound: Outbound) -> None:
+    """Reading it holds the event loop, whichever of its tools are taken."""
+    pages = 0
+
+    async def on_list(message: dict[str, Any], send: Send) -> None:
+        nonlocal pages
+        pages += 1
+        page = {"tools": [tool(f"t{pages}", description="x" * 300_000)], "nextCursor": f"p{pages}"}
+        await answer(send, message, result=LISTED | page)
+
+    async with serve_script(_listing(on_list)) as host, opened(host, outbound):
+        assert pages == 4
+
+
+async def test_one_page_longer_than_a_megabyte_is_not_read(outbound: Outbound) -> None:
+    huge = tool("huge", description="x" * 1_100_000)
+
+    async with serve_script(offering(huge, on_call=_never)) as host:
+        with pytest.raises(ToolFailed, match="answers with more than 1024 kB"):
+            async with opened(host, outbound):
+                pass
+
+
+async def test_a_server_that_does_not_list_its_tools_in_time_cannot_be_opened(outbound: Outbound) -> None:
+    silent = asyncio.Event()
+
+    async def on_list(message: dict[str, Any], send: Send) -> None:
+        await silent.wait()
+
+    async with serve_script(_listing(on_list)) as host:
+        with pytest.raises(ToolFailed, match=r"did not list its tools within 0\.2 s"):
+            async with opened(host, outbound, limits=McpLimits(listing_s=0.2)):
+                pass
+        silent.set()
+
+
+async def test_servers_are_listed_at_the_same_time(outbound: Outbound) -> None:
+    asked, everybody = 0, asyncio.Event()
+
+    async def on_list(message: dict[str, Any], send: Send) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            everybody.set()
+        await everybody.wait()
+        await answer(send, message, result=LISTED | {"tools": [tool("go")]})
+
+    async with AsyncExitStack() as serving:
+        hosts = [await serving.enter_async_context(serve_script(_listing(on_list))) for _ in range(3)]
+        servers = McpServers(outbound=outbound, allowed=[host.origin for host in hosts], limits=SHORT)
+        async with servers.open(_rows(hosts), remember=Memory()) as tools:
+            assert [each.name for each in tools] == ["s0__go", "s1__go", "s2__go"]
+
+
+async def test_one_server_that_cannot_be_listed_ends_the_listing_of_the_others(outbound: Outbound) -> None:
+    silent = asyncio.Event()
+
+    async def never(message: dict[str, Any], send: Send) -> None:
+        await silent.wait()
+
+    async def refused(message: dict[str, Any], send: Send) -> None:
+        await until(lambda: len(waiting.of("tools/list")) == 1)
+        await answer(send, message, error={"code": 7, "message": "no list today"})
+
+    async with serve_script(_listing(never)) as waiting, serve_script(_listing(refused)) as refusing:
+        hosts = [waiting, refusing]
+        servers = McpServers(outbound=outbound, allowed=[host.origin for host in hosts])
+        before = asyncio.all_tasks()
+        with pytest.raises(ToolFailed, match="s1 refused: no list today"):
+            async with asyncio.timeout(5), servers.open(_rows(hosts), remember=Memory()):
+                pass
+
+        assert not [task for task in tasks_since(before) if "mcp." in task.get_name()]
+        silent.set()
 
 
 async def test_an_output_schema_is_not_run(outbound: Outbound) -> None:
@@ -615,6 +724,40 @@ async def test_an_output_schema_is_not_run(outbound: Outbound) -> None:
     listed = tool("go") | {"outputSchema": hostile}
     async with serve_script(offering(listed, on_call=on_call)) as host, opened(host, outbound) as tools:
         assert await tools["go"].call({}, CALL) == {"a": "a" * 40 + "!"}
+
+
+def _silent_after_listing(silent: asyncio.Event) -> Script:
+    """It answers the handshake and lists a tool, and then nothing: no call, no cancellation, no farewell."""
+
+    async def script(message: dict[str, Any], send: Send) -> None:
+        match message.get("method"):
+            case "server/discover":
+                await answer(send, message, status=400, error={"code": -32601, "message": "what?"})
+            case "initialize":
+                result = {
+                    "protocolVersion": "2025-11-25",
+                    "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "silent", "version": "1"},
+                }
+                await answer(send, message, result=result, headers={"mcp-session-id": "s1"})
+            case "notifications/initialized":
+                await answer(send, message, status=202)
+            case "tools/list":
+                await answer(send, message, result={"tools": [tool("go")]})
+            case _:
+                await silent.wait()
+
+    return script
+
+
+def _rows(hosts: Sequence[McpHost]) -> list[dict[str, Json]]:
+    return [{"type": "mcp", "name": f"s{n}", "url": host.url} for n, host in enumerate(hosts)]
+
+
+async def _stay_until(leave: asyncio.Event, hosts: Sequence[McpHost], outbound: Outbound) -> None:
+    servers = McpServers(outbound=outbound, allowed=[host.origin for host in hosts])
+    async with servers.open(_rows(hosts), remember=Memory()):
+        await leave.wait()
 
 
 async def _never(message: dict[str, Any], send: Send) -> None:

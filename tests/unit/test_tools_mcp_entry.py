@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from foundation.errors import Json, NotConfigured
 from foundation.outbound import Outbound
-from heavy_agents.tools.mcp_entry import read_allowed, read_entry
-from heavy_agents.tools.mcp_servers import McpServers
+from heavy_agents.tools.mcp import McpServers
+from heavy_agents.tools.mcp.entry import read_allowed, read_entry
 
 ENTRY: dict[str, Json] = {"type": "mcp", "name": "weather", "url": "https://mcp.example.com/mcp"}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import Json
-from heavy_agents.tools.mcp_entry import McpEntry, McpLimits
-from heavy_agents.tools.mcp_listing import Listed, choose
+from heavy_agents.tools.mcp.entry import McpEntry, McpLimits
+from heavy_agents.tools.mcp.listing import Listed, choose
 from heavy_agents.tools.tool import ToolFailed
 from tests.architecture.sources import ROOT
 
@@ -84,6 +84,27 @@ def test_an_allowed_tool_that_is_missing_fails() -> None:
         choose([tool("a")], entry("a", "b"), limits=LIMITS)
 
 
+def test_schemas_that_do_not_fit_together_leave_tools_out() -> None:
+    large: Json = {"type": "object", "description": "x" * 60_000}
+    tools = [tool(f"large{n}", inputSchema=large) for n in range(6)]
+
+    chosen = choose([*tools, tool("small")], entry(), limits=LIMITS)
+
+    assert [each.tool for each in chosen] == ["large0", "large1", "large2", "large3", "small"]
+
+
+def test_schemas_are_chosen_without_the_library_that_judges_them() -> None:
+    code = (
+        "import sys; from heavy_agents.tools.mcp.entry import McpEntry, McpLimits;"
+        "from heavy_agents.tools.mcp.listing import choose;"
+        "made = McpEntry('srv', '', '', {}, None); schema = {'type': 'object', 'properties': {'a': {}}};"
+        "assert choose([{'name': 'a', 'inputSchema': schema}], made, limits=McpLimits());"
+        "print('jsonschema' in sys.modules)"
+    )
+
+    assert printed_by(code) == "False"
+
+
 def test_what_is_journaled_reads_back_the_same() -> None:
     (listed,) = choose([tool("a b", description="d")], entry(), limits=LIMITS)
 
@@ -91,10 +112,13 @@ def test_what_is_journaled_reads_back_the_same() -> None:
 
 
 def test_the_protocols_library_is_not_loaded_with_the_tools() -> None:
-    code = "import sys, heavy_agents.tools.mcp_servers; print({'mcp', 'httpx2'} & set(sys.modules))"
+    code = "import sys, heavy_agents.tools.mcp; print({'mcp', 'httpx2'} & set(sys.modules))"
 
+    assert printed_by(code) == "set()"
+
+
+def printed_by(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
-
-    assert done.stdout.strip() == "set()"
+    return done.stdout.strip()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.errors import Json
-from heavy_agents.tools.mcp_result import read_result
-from heavy_agents.tools.mcp_text import Blotter, plain
+from heavy_agents.tools.mcp.result import read_result
+from heavy_agents.tools.mcp.text import Blotter, plain
 from heavy_agents.tools.tool import ToolFailed
 
 JSON = st.recursive(

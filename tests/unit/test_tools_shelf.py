@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,11 +14,33 @@ from foundation.errors import Json, NotConfigured
 from foundation.outbound import Outbound
 from foundation.workers import WorkerPool
 from heavy_agents.credits import Usage
-from heavy_agents.tools import BadArguments, Call, Servers, Shelf, Tool, ToolFailed, function_tool
+from heavy_agents.tools import (
+    BadArguments,
+    Call,
+    Outcome,
+    Process,
+    Servers,
+    Shelf,
+    Tool,
+    Toolbox,
+    ToolFailed,
+    function_tool,
+)
 from heavy_agents.tools.forecasting import PROPERTIES, Forecasting
+from heavy_agents.tools.share import Share
+from tests.support.bench import Bench, until
 
 SERIES = Path(__file__).parents[2] / "demo" / "series" / "monthly_us_emp_leisure_and_hospitality.csv"
 CALL = Call(key="run:1", spend=lambda _: None)
+DOCUMENT: dict[str, Json] = {
+    "name": None,
+    "method": "constant",
+    "frequency": "monthly",
+    "level": 0.95,
+    "points": [],
+    "backtest": None,
+    "warnings": [],
+}
 MCP: dict[str, Json] = {"type": "mcp", "name": "shop", "url": "https://mcp.example.com/mcp"}
 
 
@@ -42,16 +65,16 @@ class Shops:
 
     def open(
         self,
-        entry: Mapping[str, Json],
+        entries: Sequence[Mapping[str, Json]],
         *,
         remember: Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]],
     ) -> AbstractAsyncContextManager[Sequence[Tool]]:
-        return self._opened(entry, remember)
+        return self._opened(entries, remember)
 
     @asynccontextmanager
     async def _opened(
         self,
-        entry: Mapping[str, Json],
+        entries: Sequence[Mapping[str, Json]],
         remember: Callable[[str, Callable[[], Awaitable[Json]]], Awaitable[Json]],
     ) -> AsyncIterator[Sequence[Tool]]:
         async def price() -> int:
@@ -61,19 +84,24 @@ class Shops:
             return ["price"]
 
         assert await remember("tools shop", names) == ["price"]
-        self.open_now.append(entry["name"])
+        names_here = [entry["name"] for entry in entries]
+        self.open_now += names_here
         try:
-            yield [function_tool(price)]
+            yield [function_tool(price) for _ in entries]
         finally:
-            self.open_now.remove(entry["name"])
-            self.closed.append(entry["name"])
+            self.open_now = []
+            self.closed += names_here
+
+
+async def forecast_in(run: Toolbox, call: Call | None = None) -> Outcome:
+    return await run.call("forecast", orjson.dumps({"series": demo()}).decode(), call or CALL)
 
 
 async def once(name: str, work: Callable[[], Awaitable[Json]]) -> Json:
     return await work()
 
 
-def a_shelf(pool: WorkerPool | None = None, *, may_fetch: bool = True, mcp: Servers | None = None) -> Shelf:
+def a_shelf(pool: Process | None = None, *, may_fetch: bool = True, mcp: Servers | None = None) -> Shelf:
     return Shelf(
         outbound=Outbound(),
         process=pool or WorkerPool(processes=1, memory_mb=512),
@@ -117,14 +145,14 @@ async def test_chosen_tools_come_to_the_run_and_leave_with_it() -> None:
     assert (shops.open_now, shops.closed) == ([], ["shop"])
 
 
-async def test_servers_are_left_when_a_later_one_cannot_be_opened() -> None:
+async def test_servers_are_left_when_their_tools_have_one_name() -> None:
     shops = Shops()
 
     with pytest.raises(NotConfigured, match="'price' is there twice"):
         async with a_shelf(mcp=shops).open([MCP, {**MCP, "name": "store"}], remember=once):
             pass
 
-    assert shops.closed == ["store", "shop"]
+    assert shops.closed == ["shop", "store"]
 
 
 @pytest.mark.parametrize(
@@ -148,6 +176,7 @@ async def test_servers_are_left_when_a_later_one_cannot_be_opened() -> None:
         ([{"type": "http_fetch", "hosts": ["a.*.example"]}], "is no host"),
         ([{"type": "http_fetch", "hosts": [7]}], "is no host"),
         (["now"] * 33, "33 entries"),
+        ([{**MCP, "name": f"shop{n}"} for n in range(9)], "9 MCP servers, at most 8"),
         ([{"type": "mcp", "name": "shop"}], "has no url"),
     ],
 )
@@ -239,6 +268,58 @@ async def test_a_forecast_without_a_process_is_a_failure_in_a_sentence() -> None
 
     with pytest.raises(ToolFailed, match="there is no forecast: the computing processes are being stopped"):
         await Forecasting(pool).call({"series": demo()}, CALL)
+
+
+async def test_one_run_computes_two_forecasts_at_a_time() -> None:
+    bench = Bench(DOCUMENT)
+
+    async with (
+        a_shelf(bench).open(["forecast"], remember=once) as run,
+        a_shelf(bench).open(["forecast"], remember=once) as other,
+    ):
+        calls = [asyncio.create_task(forecast_in(run)) for _ in range(5)]
+        await until(lambda: bench.under_way == 2 and bench.asked == 2)
+        calls.append(asyncio.create_task(forecast_in(other)))
+        await until(lambda: bench.under_way == 3)
+        bench.may_end.set()
+        outcomes = await asyncio.gather(*calls)
+
+    assert all(outcome.ok for outcome in outcomes)
+    assert bench.most == 3
+
+
+async def test_a_job_that_is_cancelled_gives_its_turn_to_the_next() -> None:
+    bench = Bench(DOCUMENT)
+    share = Share(bench, at_once=2)
+
+    jobs = [asyncio.create_task(share.run("job", {}, timeout_s=1)) for _ in range(5)]
+    await until(lambda: bench.under_way == 2)
+    jobs[0].cancel()
+    await until(lambda: bench.asked == 3)
+    bench.may_end.set()
+    await asyncio.wait(jobs)
+
+    assert (bench.most, bench.asked) == (2, 5)
+
+
+async def test_a_run_that_has_computed_twenty_times_goes_on_without() -> None:
+    bench = Bench(DOCUMENT)
+    bench.may_end.set()
+    used = Usage(compute_jobs=18)
+
+    def spend(usage: Usage) -> None:
+        nonlocal used
+        used += usage
+
+    call = Call("run:1", spend, lambda: used)
+    async with a_shelf(bench).open(["forecast"], remember=once) as run:
+        outcomes = await asyncio.gather(*(forecast_in(run, call) for _ in range(4)))
+
+    assert [outcome.ok for outcome in outcomes].count(True) == 2
+    assert {outcome.error for outcome in outcomes if not outcome.ok} == {
+        "there is no forecast: 20 were computed already; go on without more"
+    }
+    assert (used.compute_jobs, bench.asked) == (20, 2)
 
 
 def test_the_schema_of_a_forecast_names_what_is_read() -> None:

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from foundation.errors import Json
-from heavy_agents.tools.mcp_entry import McpEntry, McpLimits
-from heavy_agents.tools.mcp_text import plain
-from heavy_agents.tools.schema import SchemaCheck
+from heavy_agents.tools.mcp.entry import McpEntry, McpLimits
+from heavy_agents.tools.mcp.text import plain
+from heavy_agents.tools.schema import check_bounds
+from heavy_agents.tools.shorten import size_bytes
 from heavy_agents.tools.tool import ToolFailed
 
 __all__ = ["Listed", "choose"]
@@ -50,39 +50,50 @@ def choose(tools: Iterable[Mapping[str, Json]], entry: McpEntry, *, limits: McpL
     Raises:
         ToolFailed: the agent is allowed a tool that the server does not have.
     """
+    wanted = _wanted(tools, entry)
+    chosen: dict[str, Listed] = {}
+    left_bytes = limits.schemas_bytes
+    for tool in wanted[: limits.tools]:
+        theirs = str(tool["name"])
+        try:
+            parameters = _parameters(tool, limits=limits, left_bytes=left_bytes)
+        except ValueError as error:
+            reason = plain(str(error), max_chars=200)
+            log.warning("mcp_tool_left_out", server=entry.name, tool=theirs[:100], reason=reason)
+            continue
+        left_bytes -= size_bytes(parameters)
+        name = _free_name(entry.name, theirs, taken=chosen)
+        chosen[name] = Listed(name=name, tool=theirs, description=_description(tool), parameters=parameters)
+    if len(wanted) > limits.tools:
+        log.warning("mcp_tools_left_out", server=entry.name, kept=limits.tools)
+    return list(chosen.values())
+
+
+def _wanted(tools: Iterable[Mapping[str, Json]], entry: McpEntry) -> list[Mapping[str, Json]]:
     offered = {str(tool["name"]): tool for tool in tools}
     if missing := [name for name in entry.allow or () if name not in offered]:
         raise ToolFailed(
             f"the MCP server {entry.name} has no tool {plain(missing[0], max_chars=100)!r}; "
             "change `allow` of the agent"
         )
-    wanted = [tool for name, tool in offered.items() if entry.allow is None or name in entry.allow]
-    chosen: dict[str, Listed] = {}
-    for tool in wanted[: limits.tools]:
-        parameters = tool.get("inputSchema")
-        if (problem := _problem(parameters, max_bytes=limits.schema_bytes)) is not None:
-            log.warning("mcp_tool_left_out", server=entry.name, tool=str(tool["name"])[:100], reason=problem)
-        elif isinstance(parameters, dict):
-            name = _free_name(entry.name, str(tool["name"]), taken=chosen)
-            chosen[name] = Listed(
-                name=name, tool=str(tool["name"]), description=_description(tool), parameters=parameters
-            )
-    if len(wanted) > limits.tools:
-        log.warning("mcp_tools_left_out", server=entry.name, kept=limits.tools)
-    return list(chosen.values())
+    return [tool for name, tool in offered.items() if entry.allow is None or name in entry.allow]
 
 
-def _problem(schema: Json, *, max_bytes: int) -> str | None:
-    """Why a schema cannot be used; None when it can."""
+def _parameters(tool: Mapping[str, Json], *, limits: McpLimits, left_bytes: int) -> dict[str, Json]:
+    """The tool's schema, as far as it can be judged quickly; the rest is judged when it is called.
+
+    Raises:
+        ValueError: with why it cannot be used.
+    """
+    schema = tool.get("inputSchema")
     if not isinstance(schema, dict) or schema.get("type") != "object":
-        return "its schema does not describe an object"
-    try:
-        if len(orjson.dumps(schema)) > max_bytes:
-            return f"its schema is larger than {max_bytes // 1024} kB"
-        SchemaCheck(schema)
-    except (TypeError, ValueError) as error:
-        return plain(str(error), max_chars=200)
-    return None
+        raise ValueError("its schema does not describe an object")
+    check_bounds(schema)
+    if (size := size_bytes(schema)) > limits.schema_bytes:
+        raise ValueError(f"its schema is larger than {limits.schema_bytes // 1024} kB")
+    if size > left_bytes:
+        raise ValueError(f"the server's schemas are larger than {limits.schemas_bytes // 1024} kB together")
+    return schema
 
 
 def _free_name(server: str, tool: str, *, taken: Mapping[str, object]) -> str:

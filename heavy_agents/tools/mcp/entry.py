@@ -55,11 +55,16 @@ class McpLimits:
     """What one server gets of our time and memory, for one run."""
 
     connect_s: float = 10.0
+    listing_s: float = 20.0
     call_s: float = 60.0
     calls_at_once: int = 8
     tools: int = 64
     pages: int = 16
+    # Of schemas: each tool's, and all of them together.
     schema_bytes: int = 64 * 1024
+    schemas_bytes: int = 256 * 1024
+    # A list is read on the event loop, 0.2 s for a MB of it; all its pages count.
+    listing_bytes: int = 1024 * 1024
     result_bytes: int = 256 * 1024
     # One HTTP answer: a result comes twice, as text and structured, and escaped.
     answer_bytes: int = 2 * 1024 * 1024

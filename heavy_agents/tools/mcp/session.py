@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from foundation.errors import Json
 from foundation.outbound import Outbound
-from heavy_agents.tools.mcp_entry import McpEntry, McpLimits
-from heavy_agents.tools.mcp_errors import SessionLost
-from heavy_agents.tools.mcp_result import read_result
-from heavy_agents.tools.mcp_text import Blotter
+from heavy_agents.tools.mcp.entry import McpEntry, McpLimits
+from heavy_agents.tools.mcp.errors import SessionLost
+from heavy_agents.tools.mcp.result import read_result
+from heavy_agents.tools.mcp.text import Blotter
 from heavy_agents.tools.tool import ToolFailed
 
 if TYPE_CHECKING:
-    from heavy_agents.tools.mcp_connection import Connection
+    from heavy_agents.tools.mcp.connection import Connection
 
 __all__ = ["McpSession"]
 
@@ -45,7 +45,8 @@ class McpSession:
         self._blotter = Blotter(entry.headers)
         self._slots = asyncio.Semaphore(limits.calls_at_once)
         self._opening = asyncio.Lock()
-        self._connection: Connection | None = None
+        # The last one is in use; those before it are being closed.
+        self._connections: list[Connection] = []
         self._is_closed = False
 
     async def tools(self, is_enough: Callable[[list[dict[str, Json]]], bool]) -> list[dict[str, Json]]:
@@ -55,7 +56,8 @@ class McpSession:
             ToolFailed: as `call`.
         """
         listed = await self._ask(lambda connection: connection.tools(is_enough))
-        return [each for tool in listed if isinstance(each := self._blotter.json(tool), dict)]
+        # Beside the event loop: a list has many parts.
+        return await asyncio.to_thread(self._blotted, listed)
 
     async def call(self, tool: str, arguments: dict[str, Json], *, key: str) -> Json:
         """The result of a call.
@@ -73,10 +75,12 @@ class McpSession:
         return read_result(hidden, server=self._entry.name, max_bytes=self._limits.result_bytes)
 
     async def close(self) -> None:
-        """End the session, within two seconds whatever the server does."""
+        """End the session, within a second whatever the server does."""
         self._is_closed = True
-        if self._connection is not None:
-            await self._connection.close()
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+    def _blotted(self, listed: list[dict[str, Json]]) -> list[dict[str, Json]]:
+        return [each for tool in listed if isinstance(each := self._blotter.json(tool), dict)]
 
     async def _ask(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
@@ -102,27 +106,30 @@ class McpSession:
         async with self._opening:
             if self._is_closed:
                 raise ToolFailed("the run is over; no tool can be called")
-            if self._connection is None or self._connection.is_over:
-                previous, self._connection = (
-                    self._connection,
-                    connection_type(
-                        self._entry,
-                        outbound=self._outbound,
-                        allow_private=self._allow_private,
-                        limits=self._limits,
-                    ),
-                )
-                self._connection.start()
-                if previous is not None:
-                    await previous.close()
-            connection = self._connection
+            if not self._connections or self._connections[-1].is_over:
+                self._connections.append(self._started(connection_type))
+                await self._close_former()
+            connection = self._connections[-1]
         await connection.opened()
         return connection
+
+    def _started(self, connection_type: type[Connection]) -> Connection:
+        connection = connection_type(
+            self._entry, outbound=self._outbound, allow_private=self._allow_private, limits=self._limits
+        )
+        connection.start()
+        return connection
+
+    async def _close_former(self) -> None:
+        """One that is not closed because its caller is cancelled stays in the list, for `close`."""
+        for former in self._connections[:-1]:
+            await former.close()
+            self._connections.remove(former)
 
 
 def _load() -> type[Connection]:
     """The protocol's library is large; only a server that talks to MCP servers pays for it."""
-    from heavy_agents.tools.mcp_connection import Connection
+    from heavy_agents.tools.mcp.connection import Connection
 
     for name in LIBRARY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from foundation.errors import Json
-from heavy_agents.tools.mcp_text import plain
+from heavy_agents.tools.mcp.text import plain
 from heavy_agents.tools.tool import ToolFailed
 
 __all__ = ["read_result"]

@@ -18,7 +18,7 @@ import orjson
 
 from foundation.errors import HeavyError, Json
 from foundation.lifecycle import TaskOwner
-from heavy_agents.tools.mcp_entry import McpLimits
+from heavy_agents.tools.mcp.entry import McpLimits
 
 __all__ = ["LOST", "UNREACHED", "Wire"]
 
@@ -27,6 +27,9 @@ LOST: Final = -32_790
 UNREACHED: Final = -32_791
 
 NOTICE_S: Final = 1.0
+# When the session ends: for the notices under way, then for the farewell.
+LAST_NOTICES_S: Final = 0.4
+FAREWELL_S: Final = 0.3
 MAX_NOTICES: Final = 16
 # A server may cut an answer and have it resumed; one that does nothing else is not asked for ever.
 MAX_RESUMES: Final = 64
@@ -54,7 +57,9 @@ class Wire(httpx2.AsyncBaseTransport):
         if request.method == "GET":
             return await self._resumed(request)
         if request.method != "POST":
-            return await self._exchange(request)
+            # The library says farewell even when it is cancelled, and waits for the answer.
+            async with asyncio.timeout(FAREWELL_S):
+                return await self._exchange(request)
         message = _message(request)
         if "id" in message and "method" in message:
             return await self._answered(request)
@@ -63,9 +68,9 @@ class Wire(httpx2.AsyncBaseTransport):
         return self._beside(request)
 
     async def settled(self) -> None:
-        """Wait for the notices under way; each has its own end."""
+        """Give the notices under way a moment to arrive."""
         if self._under_way:
-            await asyncio.wait(self._under_way)
+            await asyncio.wait(self._under_way, timeout=LAST_NOTICES_S)
 
     async def aclose(self) -> None:
         await self._notices.stop(within_s=NOTICE_S)
@@ -110,7 +115,7 @@ class Wire(httpx2.AsyncBaseTransport):
         ends_at_s = asyncio.get_running_loop().time() + self._limits.call_s
         async with asyncio.timeout_at(ends_at_s):
             answer = await self._client.send(request, stream=True, follow_redirects=False)
-        body = _Bounded(answer, ends_at_s=ends_at_s, max_bytes=self._limits.answer_bytes)
+        body = _Bounded(answer, ends_at_s=ends_at_s, max_bytes=self._most_bytes(request))
         if answer.headers.get("content-encoding", "identity") != "identity":
             await body.aclose()
             raise httpx2.DecodingError("it was asked not to compress", request=request)
@@ -121,6 +126,10 @@ class Wire(httpx2.AsyncBaseTransport):
         finally:
             await body.aclose()
         return httpx2.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+
+    def _most_bytes(self, request: httpx2.Request) -> int:
+        is_list = _message(request).get("method") == "tools/list"
+        return self._limits.listing_bytes if is_list else self._limits.answer_bytes
 
     def _stays(self, request: httpx2.Request, answer: httpx2.Response) -> bool:
         try:

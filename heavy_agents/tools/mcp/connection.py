@@ -8,9 +8,10 @@ of a server.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx2
 import structlog
@@ -32,16 +33,17 @@ from mcp_types import (
     CallToolResult,
     Implementation,
     InputRequiredResult,
+    ListToolsResult,
     PaginatedRequestParams,
 )
 from pydantic import TypeAdapter, ValidationError
 
 from foundation.errors import HeavyError, Json
 from foundation.outbound import Outbound
-from heavy_agents.tools.mcp_entry import McpEntry, McpLimits
-from heavy_agents.tools.mcp_errors import SessionLost
-from heavy_agents.tools.mcp_text import Blotter, plain
-from heavy_agents.tools.mcp_wire import LOST, UNREACHED, Wire
+from heavy_agents.tools.mcp.entry import McpEntry, McpLimits
+from heavy_agents.tools.mcp.errors import SessionLost
+from heavy_agents.tools.mcp.text import Blotter, plain
+from heavy_agents.tools.mcp.wire import LOST, UNREACHED, Wire
 from heavy_agents.tools.tool import ToolFailed
 
 if TYPE_CHECKING:
@@ -49,9 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-# Together less than the two seconds a session may take to end.
-FAREWELL_S: Final = 1.2
-LAST_WAIT_S: Final = 0.6
+# Together less than the second in which all sessions of a run end; the first is what the wire takes for it.
+FAREWELL_S: Final = 0.75
+LAST_WAIT_S: Final = 0.2
 MAX_SAID_CHARS: Final = 2000
 # More than calls at once: an answer nobody waits for any more may still be under way.
 MAX_CONNECTIONS: Final = 32
@@ -120,14 +122,19 @@ class Connection:
         return outcome
 
     async def tools(self, is_enough: Callable[[list[dict[str, Json]]], bool]) -> list[dict[str, Json]]:
-        """The server's tools by wire names, page by page until there is enough, or no more."""
+        """The server's tools by wire names, page by page until there is enough, no more, or too much."""
         found: list[dict[str, Json]] = []
-        cursor: str | None = None
+        read_bytes, cursor = 0, None
         for _ in range(self._limits.pages):
-            page, cursor = await self._page(cursor)
-            found += page
+            page = await self._page(cursor)
+            found += page.tools
+            read_bytes += page.size_bytes
+            cursor = page.cursor
             if cursor is None or is_enough(found):
+                return found
+            if read_bytes > self._limits.listing_bytes:
                 break
+        log.warning("mcp_list_left", server=self._entry.name, tools=len(found), read_bytes=read_bytes)
         return found
 
     async def call(self, tool: str, arguments: dict[str, Json], *, key: str) -> dict[str, Json]:
@@ -152,10 +159,11 @@ class Connection:
         try:
             await asyncio.wait([self._owner], timeout=FAREWELL_S)
         finally:
+            # Also when the caller is cancelled: nothing is left behind.
             self._owner.cancel()
-        _, late = await asyncio.wait([self._owner], timeout=LAST_WAIT_S)
-        if late:
-            log.warning("mcp_connection_did_not_end", server=self._entry.name)
+            _, late = await asyncio.wait([self._owner], timeout=LAST_WAIT_S)
+            if late:
+                log.warning("mcp_connection_did_not_end", server=self._entry.name)
 
     async def _live(self) -> None:
         """The whole life of the connection, in one task."""
@@ -201,13 +209,14 @@ class Connection:
             told = self._told(cause)
             self._outcome.set_result(told if isinstance(told, ToolFailed) else self._failed(NOT_THE_PROTOCOL))
 
-    async def _page(self, cursor: str | None) -> tuple[list[dict[str, Json]], str | None]:
+    async def _page(self, cursor: str | None) -> _Page:
         session = await self.opened()
         try:
             page = await session.list_tools(params=PaginatedRequestParams(cursor=cursor))
         except (MCPError, ValidationError, RuntimeError) as error:
             raise self._told(error) from None
-        return [_wire_names(tool) for tool in page.tools], page.next_cursor
+        # Beside the event loop: it takes as long again as reading the answer did.
+        return await asyncio.to_thread(_read, page)
 
     async def _call(self, tool: str, arguments: dict[str, Json], *, key: str) -> dict[str, Json]:
         session = await self.opened()
@@ -249,6 +258,12 @@ class Connection:
         return plain(self._blotter.text(text), max_chars=MAX_SAID_CHARS)
 
 
+class _Page(NamedTuple):
+    tools: list[dict[str, Json]]
+    size_bytes: int  # about; as JSON
+    cursor: str | None  # of the next page
+
+
 class _NotListed(ToolFailed):
     """The server wants the tool to be listed before it is called."""
 
@@ -258,6 +273,12 @@ def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _read(page: ListToolsResult) -> _Page:
+    tools = [_wire_names(tool) for tool in page.tools]
+    # Not orjson: a server may send lone surrogates, in text that is cut or left out later.
+    return _Page(tools, len(json.dumps(tools)), page.next_cursor)
 
 
 # Any: the library's models are made of JSON, which its types do not say.
