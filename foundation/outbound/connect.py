@@ -16,6 +16,7 @@ import httpcore2
 from foundation.outbound.addresses import Address
 from foundation.outbound.errors import BlockedAddress, OutboundFailed
 from foundation.outbound.resolve import Resolver
+from foundation.outbound.stream import FrugalStream
 from foundation.outbound.targets import check_address
 
 __all__ = ["GuardedNetwork"]
@@ -42,7 +43,7 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         failure: Exception = OutboundFailed(f"{host} has no address")
         for address in (await self._permitted(host))[:MAX_TRIES]:
             try:
-                return await self._network.connect_tcp(
+                stream = await self._network.connect_tcp(
                     str(address),
                     port,
                     timeout=timeout,
@@ -51,6 +52,8 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
+            else:
+                return FrugalStream(stream)
         raise failure
 
     async def connect_unix_socket(

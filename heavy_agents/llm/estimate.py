@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+import orjson
+
 from foundation.errors import Json
 
 __all__ = ["estimate_tokens", "size_bytes", "tokens_of"]
@@ -47,7 +49,11 @@ def _message_bytes(message: Mapping[str, Json]) -> int:
 
 
 def _json_bytes(value: object) -> int:
-    return size_bytes(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain))
+    try:
+        return len(orjson.dumps(value, default=_plain))
+    except TypeError:
+        # Lone surrogates and integers above 64 bits.
+        return size_bytes(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain))
 
 
 def _plain(value: object) -> object:
