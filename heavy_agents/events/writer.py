@@ -77,6 +77,7 @@ class Writer:
 
     async def flushed(self) -> None:
         """Wait until everything emitted so far is durable."""
+        self._notify()
         await self._until(lambda: not (self._pending or self._inflight))
         self._check()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jwt
 
+from tests.support.database import MIGRATIONS
 from tests.support.process import DEMO_USER, run_command
 from tests.support.tables import connected
 
@@ -66,7 +67,7 @@ async def test_migrate_applies_once_and_then_has_nothing_to_do(empty_database_ur
     second = await run_command("migrate", DATABASE_URL=empty_database_url)
 
     assert first[0] == second[0] == 0
-    assert first[1].count("applied ") == 6
+    assert first[1].count("applied ") == len(list(MIGRATIONS.glob("*.sql")))
     assert second[1].strip() == "the schema is up to date"
 
 
