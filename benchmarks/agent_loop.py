@@ -1,0 +1,36 @@
+"""What one run of the agent loop costs in CPU: two calls of a model, one tool, 100 streamed tokens.
+
+    python benchmarks/agent_loop.py [--runs N] [--rounds R] [--json FILE]
+
+Every subject is a process of its own, does the same work against the same scripted model server, and is
+measured by the CPU its process has used: Switchyard with a durable journal, events and credits in a real
+Postgres; loops written by hand that keep nothing; and peers, where they are installed (`peers/README.md`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=64, help="runs of one subject in one round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are reported")
+    parser.add_argument("--json", type=Path, help="where to write all figures")
+    parser.add_argument("--only", nargs="*", help="subjects by name, for work on one of them")
+    told = parser.parse_args()
+
+    from benchmarks.compare import compare
+
+    asyncio.run(compare(runs=told.runs, rounds=told.rounds, json_file=told.json, only=told.only))
+
+
+if __name__ == "__main__":
+    # Run as a file, only the file's own folder is searched.
+    sys.path.insert(0, str(ROOT))
+    main()
