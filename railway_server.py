@@ -11,7 +11,7 @@ import commands
 from foundation.clock import Clock, SystemClock
 from foundation.db import PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.identity import Authenticator
+from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import RequestLimit
@@ -55,8 +55,9 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = SystemClock(), Metrics()
     health, readers, outbound = Health(clock), Readers(), Outbound()
-    authenticator = Authenticator(settings, outbound=outbound, clock=clock)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
+    api_keys = ApiKeys(db, clock=clock)
+    authenticator = Authenticator(settings, outbound=outbound, clock=clock, api_keys=api_keys)
     workers = _workers(settings, extra_kinds)
     lease_db = PoolDatabase(settings.database_url, size=2)
     hub = Hub(db)
@@ -78,6 +79,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
         engine_capacity=lambda: (engine.active, engine.slots),
         authenticator=authenticator,
+        api_keys=api_keys,
         request_limit=RequestLimit(settings.requests_per_minute),
         metrics=metrics,
         health=health,
@@ -85,7 +87,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         version=VERSION,
         readers=readers,
     )
-    below: list[Service] = [db, lease_db, outbound, authenticator, workers, pages, hub, events, model]
+    below: list[Service] = [db, lease_db, outbound, api_keys, authenticator, workers]
+    below += [pages, hub, events, model]
     return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
 
 

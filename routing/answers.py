@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 __all__ = [
     "Accepted",
     "AgentHealth",
+    "AgentMetrics",
     "Agents",
     "Alive",
     "Conversation",
@@ -22,6 +23,8 @@ __all__ = [
     "Credits",
     "EventsPage",
     "ExecuteAnswer",
+    "Keys",
+    "MadeKey",
     "ProblemDocument",
     "Ready",
     "Receipt",
@@ -165,6 +168,40 @@ class Agent(_Wire):
 
 class Agents(_Wire):
     agents: list[Agent]
+
+
+class AgentUse(_Wire):
+    credits_used: int
+    operation_type: str
+    run_id: UUID | None = Field(default=None, description="Of the caller's own runs only.")
+    status: Literal["succeeded", "failed", "cancelled"] | None = None
+    created_at: datetime
+
+
+class AgentMetrics(_Wire):
+    total_credits: int
+    total_calls: int
+    recent_usage: list[AgentUse] = Field(description="The newest 100, newest first.")
+
+
+class KeyHead(_Wire):
+    id: UUID
+    name: str
+    prefix: str = Field(description="The key's first 12 characters.")
+    created_at: datetime
+
+
+class MadeKey(KeyHead):
+    key: str = Field(description="The key itself, shown this once.", examples=["sy_" + "x" * 32])
+
+
+class Key(KeyHead):
+    last_used_at: datetime | None = Field(description="To the minute; null when it was never used.")
+    is_active: bool
+
+
+class Keys(_Wire):
+    keys: list[Key]
 
 
 class Alive(_Wire):

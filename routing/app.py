@@ -7,7 +7,18 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 # Each area of the door has the name of what it serves; one of them is also a builtin.
-from routing import agents, conversations, credits, events, execute, health, metrics, runs  # noqa: A004
+from routing import (
+    agent_metrics,
+    agents,
+    conversations,
+    credits,  # noqa: A004
+    events,
+    execute,
+    health,
+    keys,
+    metrics,
+    runs,
+)
 from routing.middleware import Access, Cors, Failures, Headers, RequestId, Unread
 from routing.openapi import DescribedApp
 from routing.problems import handlers
@@ -34,7 +45,7 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.rooms = rooms
-    for area in (execute, runs, events, conversations, credits, agents, health, metrics):
+    for area in (execute, runs, events, conversations, credits, agents, agent_metrics, keys, health, metrics):
         app.include_router(area.router())
     return app
 

@@ -11,12 +11,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from foundation.errors import HeavyError
-from foundation.identity import Caller
+from foundation.errors import HeavyError, WrongCaller
+from foundation.identity import Caller, CallerKind
 from foundation.limits import address_key, caller_key
 from routing.rooms import Rooms, rooms_of
 
-__all__ = ["CallerOf", "RoomsOf", "caller_of", "client_key"]
+__all__ = ["CallerOf", "RoomsOf", "UserOf", "caller_of", "client_key", "user_of"]
 
 RoomsOf = Annotated[Rooms, Depends(rooms_of)]
 
@@ -27,6 +27,14 @@ _Bearer = Depends(
         bearerFormat="JWT",
         auto_error=False,
         description="The user's Supabase access token.",
+    )
+)
+_ApiKey = Depends(
+    APIKeyHeader(
+        name="x-api-key",
+        scheme_name="apiKey",
+        auto_error=False,
+        description="A key the user has made; it acts as that user.",
     )
 )
 _Service = Depends(
@@ -40,11 +48,16 @@ _Service = Depends(
 
 
 async def caller_of(
-    request: Request, rooms: RoomsOf, _bearer: object = _Bearer, _service: object = _Service
+    request: Request,
+    rooms: RoomsOf,
+    _bearer: object = _Bearer,
+    _api_key: object = _ApiKey,
+    _service: object = _Service,
 ) -> Caller:
     """
     Raises:
-        InvalidToken, ConflictingCredentials, InvalidRequest, KeysUnavailable: as the authenticator says.
+        InvalidToken, ConflictingCredentials, InvalidRequest, KeysUnavailable, DatabaseUnavailable: as the
+            authenticator says.
         RateLimited: this caller, or this address, asks too often.
     """
     try:
@@ -56,7 +69,20 @@ async def caller_of(
     return caller
 
 
+async def user_of(request: Request, rooms: RoomsOf, _bearer: object = _Bearer) -> Caller:
+    """A user who is there in person.
+
+    Raises:
+        WrongCaller: a key or the service speaks for the user.
+    """
+    caller = await caller_of(request, rooms)
+    if caller.via is not CallerKind.USER:
+        raise WrongCaller("only a signed-in user may do this; send the user's access token alone")
+    return caller
+
+
 CallerOf = Annotated[Caller, Depends(caller_of)]
+UserOf = Annotated[Caller, Depends(user_of)]
 
 
 def count(request: Request, rooms: Rooms, *, key: str) -> None:

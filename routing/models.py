@@ -15,12 +15,13 @@ from pydantic.alias_generators import to_camel
 from foundation.identity import Caller
 from heavy_agents.runs import Message, Order
 
-__all__ = ["ConversationBody", "ExecuteBody", "MessageBody", "order_of"]
+__all__ = ["ConversationBody", "ExecuteBody", "KeyBody", "MessageBody", "order_of"]
 
 MAX_MESSAGES: Final = 1000
 MAX_TEXT: Final = 2_000_000
 MAX_METADATA_BYTES: Final = 16 * 1024
 MAX_TITLE: Final = 200
+MAX_KEY_NAME: Final = 100
 
 
 class _Wire(BaseModel):
@@ -76,6 +77,14 @@ class ConversationBody(_Wire):
 
     agent_id: UUID | None = None
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_TITLE)] | None = None
+
+
+class KeyBody(_Wire):
+    """A key to be made."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_KEY_NAME)] = (
+        Field(description="For its owner, to tell it from others.")
+    )
 
 
 def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:

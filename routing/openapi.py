@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from routing.answers import ProblemDocument
-from routing.models import ConversationBody, ExecuteBody
+from routing.models import ConversationBody, ExecuteBody, KeyBody
 
 __all__ = ["DescribedApp", "json_body", "problems", "streamed"]
 
@@ -69,7 +69,7 @@ def _leave_out_framework_errors(paths: Piece, schemas: Piece) -> None:
 
 
 def _by_hand() -> Piece:
-    bodies = [(model, "validation") for model in (ConversationBody, ExecuteBody)]
+    bodies = [(model, "validation") for model in (ConversationBody, ExecuteBody, KeyBody)]
     models = [*bodies, (ProblemDocument, "serialization")]
     _, document = models_json_schema(models, by_alias=True, ref_template=COMPONENT)  # type: ignore[arg-type]
     definitions: Piece = document["$defs"]

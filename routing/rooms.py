@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from foundation.clock import Clock
-from foundation.identity import Authenticator
+from foundation.identity import ApiKeys, Authenticator
 from foundation.limits import RequestLimit
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics
@@ -26,6 +26,7 @@ class Rooms:
     runs: Runs
     engine_capacity: Callable[[], tuple[int, int]]
     authenticator: Authenticator
+    api_keys: ApiKeys
     request_limit: RequestLimit
     metrics: Metrics
     health: Health

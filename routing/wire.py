@@ -18,9 +18,11 @@ from heavy_agents.events import Event
 __all__ = [
     "accepted_document",
     "agent_document",
+    "agent_metrics_document",
     "answer_document",
     "credits_document",
     "event_message",
+    "key_document",
     "receipt_document",
     "run_document",
     "run_url",
@@ -119,6 +121,15 @@ def agent_document(agent: Row) -> dict[str, Json]:
     return {**_camel_keys(agent), "price": _camel_keys(agent["price"] or {})}
 
 
+def agent_metrics_document(metrics: Row) -> dict[str, Json]:
+    used: list[Json] = [_timed(use) for use in metrics["recent_usage"]]
+    return {**_camel_keys(metrics), "recentUsage": used}
+
+
+def key_document(key: Row) -> dict[str, Json]:
+    return _timed(key)
+
+
 def run_url(run_id: UUID | str) -> str:
     return f"/api/runs/{run_id}"
 
@@ -143,7 +154,7 @@ def _timed(row: Row) -> dict[str, Json]:
 
 
 def _is_moment(name: str) -> bool:
-    return name in {"at_ms", "created_ms", "finished_ms", "updated_ms"}
+    return name in {"at_ms", "created_ms", "finished_ms", "last_used_ms", "updated_ms"}
 
 
 def _execution_ms(run: Row) -> int | None:

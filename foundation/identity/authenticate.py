@@ -1,7 +1,8 @@
 """Who asks: from the credentials of a request to a proved `Caller`.
 
-A user proves itself with a token. An edge function proves itself with the service secret and says for whom it
-speaks; that is the only way a user's id is ever taken from a request.
+A user proves itself with a token, or with an API key of its own. An edge function proves itself with the
+service secret and says for whom it speaks; that is the only way a user's id is ever taken from a request.
+Several credentials are fine as long as each holds and all speak for one user.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from foundation.clock import Clock
 from foundation.errors import ConflictingCredentials, InvalidRequest, InvalidToken, WrongCaller
+from foundation.identity.api_keys import ApiKeys, invalid_key
 from foundation.identity.caller import Caller, CallerKind
 from foundation.identity.claims import TokenRules, read_claims, read_user_id
 from foundation.identity.credentials import Credentials, read_credentials
@@ -31,12 +33,18 @@ __all__ = ["Authenticator"]
 class Authenticator:
     """A service; its start loads what the first caller needs and does not wait for it."""
 
-    def __init__(self, settings: Settings, *, outbound: Outbound, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, *, outbound: Outbound, clock: Clock, api_keys: ApiKeys | None = None
+    ) -> None:
         """
+        Args:
+            api_keys: None where no API key is taken.
+
         Raises:
             NotConfigured: the development secret cannot be used.
         """
         self._clock = clock
+        self._api_keys = api_keys
         self._tasks = TaskOwner("identity")
         self._rules = TokenRules(
             issuer=settings.issuer,
@@ -68,10 +76,11 @@ class Authenticator:
             ConflictingCredentials: one is offered twice, or two speak for different users.
             InvalidRequest: the service names no valid user.
             KeysUnavailable: the project's keys cannot be fetched.
+            DatabaseUnavailable: nobody can tell whose the API key is.
         """
         offered = read_credentials(headers)
         if offered.secret is None:
-            return await self.verify(offered.bearer or "")
+            return await self._as_user(offered)
         self._check_secret(offered.secret)
         user_id = read_user_id(offered.user_id)
         if user_id is None:
@@ -83,7 +92,7 @@ class Authenticator:
 
         Raises:
             WrongCaller: there is no service secret.
-            ConflictingCredentials: `x-user-id` or a token speaks for another user.
+            ConflictingCredentials: `x-user-id`, a token or an API key speaks for another user.
         """
         offered = read_credentials(headers)
         if offered.secret is None:
@@ -111,9 +120,29 @@ class Authenticator:
             await self._jwks.warm()
 
     async def _as_service(self, offered: Credentials, user_id: UUID) -> Caller:
-        if offered.bearer is not None and (await self.verify(offered.bearer)).user_id != user_id:
-            raise ConflictingCredentials("the token and the service speak for different users")
+        if any(caller.user_id != user_id for caller in await self._proved(offered)):
+            raise ConflictingCredentials("the service and another credential speak for different users")
         return Caller(user_id, CallerKind.SERVICE, None)
+
+    async def _as_user(self, offered: Credentials) -> Caller:
+        callers = await self._proved(offered)
+        if any(caller.user_id != callers[0].user_id for caller in callers):
+            raise ConflictingCredentials("the token and the API key speak for different users")
+        return callers[0]
+
+    async def _proved(self, offered: Credentials) -> list[Caller]:
+        """Whom each credential of a user's own stands for, the stronger first."""
+        callers: list[Caller] = []
+        if offered.bearer is not None:
+            callers.append(await self.verify(offered.bearer))
+        if offered.api_key is not None:
+            callers.append(await self._holder(offered.api_key))
+        return callers
+
+    async def _holder(self, api_key: str) -> Caller:
+        if self._api_keys is None:
+            raise invalid_key()
+        return Caller(await self._api_keys.owner(api_key), CallerKind.API_KEY, None)
 
     def _check_secret(self, offered: str) -> None:
         # Latin-1 gives back the bytes that were sent: servers decode headers that way.

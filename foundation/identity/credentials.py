@@ -17,11 +17,12 @@ __all__ = ["Credentials", "read_credentials"]
 NAMES: Final = ("authorization", "x-railway-secret", "x-user-id", "x-api-key")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """None means the header was not sent. At least one of `bearer` and `secret` is there."""
+    """None means the header was not sent. At least one of `bearer`, `api_key` and `secret` is there."""
 
     bearer: str | None
+    api_key: str | None
     secret: str | None
     user_id: str | None
 
@@ -37,14 +38,17 @@ def read_credentials(headers: Mapping[str, str]) -> Credentials:
         InvalidToken: one is of a kind or form that is not taken.
     """
     offered = _offered(headers)
-    if "x-api-key" in offered:
-        raise InvalidToken("API keys are not accepted here; send Authorization: Bearer with an access token")
     if "x-user-id" in offered and "x-railway-secret" not in offered:
         raise InvalidToken("x-user-id is only taken together with x-railway-secret")
-    if "authorization" not in offered and "x-railway-secret" not in offered:
-        raise MissingCredentials("sign in and send Authorization: Bearer with the access token")
+    if not offered:
+        raise MissingCredentials("send Authorization: Bearer with the access token, or x-api-key")
     bearer = _bearer(offered["authorization"]) if "authorization" in offered else None
-    return Credentials(bearer, offered.get("x-railway-secret"), offered.get("x-user-id"))
+    return Credentials(
+        bearer=bearer,
+        api_key=offered.get("x-api-key"),
+        secret=offered.get("x-railway-secret"),
+        user_id=offered.get("x-user-id"),
+    )
 
 
 def _offered(headers: Mapping[str, str]) -> dict[str, str]:

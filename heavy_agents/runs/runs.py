@@ -97,3 +97,8 @@ class Runs:
     async def agents(self, user_id: UUID) -> list[Document]:
         found: list[Document] = await self._db.call("switchyard_agents_list", user_id=user_id)
         return found
+
+    async def agent_metrics(self, user_id: UUID, agent_id: UUID) -> Document:
+        """What the user's own agent has cost its callers. Raises AgentNotFound."""
+        found: Document = await self._db.call("switchyard_agents_metrics", user_id=user_id, agent_id=agent_id)
+        return found

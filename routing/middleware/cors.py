@@ -1,6 +1,6 @@
 """Which pages in which browsers may call: Starlette's own, with its refusals as problem documents.
 
-Credentials travel in the Authorization header, which a page sets itself; cookies are never allowed.
+Credentials travel in headers that a page sets itself; cookies are never allowed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from routing.problems import problem_of
 
 __all__ = ["Cors"]
 
-METHODS: Final = ("GET", "POST")
-# The last two come with every request of supabase-js.
+METHODS: Final = ("GET", "POST", "DELETE")
+# `apikey` and `x-client-info` come with every request of supabase-js.
 TAKEN: Final = (
     "Authorization",
     "Cache-Control",
@@ -29,6 +29,7 @@ TAKEN: Final = (
     "Prefer",
     "X-Request-Id",
     "apikey",
+    "x-api-key",
     "x-client-info",
 )
 SHOWN: Final = (

@@ -50,6 +50,7 @@ def test_what_only_sounds_like_a_secret_name_is_kept(name: str) -> None:
         f"token {TOKEN} refused",
         "unsigned eyJhbGciOiJub25lIn0.eyJjYW5hcnkiOjF9.",
         "key sb_secret_canary-canary",
+        "refused \\nsy_canarycanarycanarycanarycanary12",
         "OpenAI said: sk-proj-canarycanary is invalid",
         "cannot connect to postgresql://user:canary@db.example/postgres",
         "cannot connect to postgres://user:can@ry/canary@db.example:5432/x",
