@@ -18,7 +18,7 @@ import uvicorn
 from commands.backend import Backend, Build, with_database
 from foundation.settings import Settings
 from foundation.telemetry import configure
-from routing import HttpProtocol
+from routing import SOCKET_PROTOCOL, HttpProtocol
 
 __all__ = ["Server", "serve", "serving"]
 
@@ -86,7 +86,7 @@ def _config(settings: Settings, backend: Backend) -> uvicorn.Config:
         port=settings.port,
         loop="none",
         http=HttpProtocol,
-        ws="none",
+        ws=SOCKET_PROTOCOL,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -6,5 +6,6 @@ from routing.app import create_app
 from routing.protocol import HttpProtocol
 from routing.readers import Readers
 from routing.rooms import Rooms
+from routing.socket import SOCKET_PROTOCOL
 
-__all__ = ["HttpProtocol", "Readers", "Rooms", "create_app"]
+__all__ = ["SOCKET_PROTOCOL", "HttpProtocol", "Readers", "Rooms", "create_app"]

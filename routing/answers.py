@@ -68,7 +68,7 @@ class Accepted(_Wire):
     run_id: UUID
     status: Status
     events_url: str
-    ws_url: str | None = Field(description="Null while this release serves no WebSocket.")
+    ws_url: str = Field(description="A WebSocket on which `agent_resume` follows the run.")
 
 
 class RunOfPage(_Wire):

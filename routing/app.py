@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.types import Lifespan
+from starlette.types import Lifespan, Receive, Scope, Send
 
 # Each area of the door has the name of what it serves; one of them is also a builtin.
 from routing import (
@@ -18,6 +18,7 @@ from routing import (
     keys,
     metrics,
     runs,
+    socket,
 )
 from routing.middleware import Access, Cors, Failures, Headers, RequestId, Unread
 from routing.openapi import DescribedApp
@@ -32,7 +33,7 @@ SUMMARY = "Durable runs of heavy agents, live streams, credits settled exactly o
 
 def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """The front door of `rooms`, which the caller starts and stops."""
-    app = DescribedApp(
+    app = _App(
         title=TITLE,
         summary=SUMMARY,
         version=rooms.version,
@@ -45,9 +46,20 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.rooms = rooms
+    app.state.sockets = socket.Door(rooms)
     for area in (execute, runs, events, conversations, credits, agents, agent_metrics, keys, health, metrics):
         app.include_router(area.router())
     return app
+
+
+class _App(DescribedApp):
+    """Sockets pass by what requests pass through: it does nothing for them and takes 8 kB each."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self.state.sockets(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _middleware(rooms: Rooms) -> list[Middleware]:

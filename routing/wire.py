@@ -1,7 +1,7 @@
 """What the log and the database say, in the words of the wire: camelCase names, RFC 3339 times.
 
-Pure. The log's events are neutral; here they get the names that SSE clients know. What belongs to the caller
-or the agent (`input`, `metadata`, `output`) passes untouched.
+Pure. The log's events are neutral; here they get the names that SSE and WebSocket clients know, with the same
+fields for both. What belongs to the caller or the agent (`input`, `metadata`, `output`) passes untouched.
 """
 
 from __future__ import annotations
@@ -26,31 +26,45 @@ __all__ = [
     "receipt_document",
     "run_document",
     "run_url",
+    "socket_message",
 ]
 
 # Any: rows as the database's JSON gives them; their shapes stand at the SQL functions.
 Row = Mapping[str, Any]
 
-_ERROR: Final = ("error", ("error", "code", "response", "creditsUsed"))
+SOCKET_URL: Final = "/ws"
 
-# By the type in the log: the type on the wire, and the fields besides `runId` and `seq`.
-MESSAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "started": ("started", ("agentId",)),
-    "chunk": ("chunk", ("content", "step")),
-    "tool_call": ("tool_call", ("step", "name", "arguments")),
-    "tool_result": ("tool_result", ("step", "name", "ok", "result", "error")),
-    "progress": ("progress", ("fraction", "note")),
-    "artifact": ("artifact", ("name", "mediaType", "size", "url")),
-    "retry": ("retry", ("step", "attempt", "discardAfter")),
-    "done": ("done", ("response", "executionTime", "creditsUsed", "usage", "output")),
+_ERROR: Final = ("error", "agent_execution_error", ("error", "code", "response", "creditsUsed"))
+_DONE_FIELDS: Final = ("response", "executionTime", "creditsUsed", "usage", "output")
+
+# By the type in the log: the type in a stream, on a socket, and the fields besides `runId` and `seq`.
+MESSAGES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
+    "started": ("started", "agent_execution_started", ("agentId",)),
+    "chunk": ("chunk", "agent_chunk", ("content", "step")),
+    "tool_call": ("tool_call", "agent_tool_call", ("step", "name", "arguments")),
+    "tool_result": ("tool_result", "agent_tool_result", ("step", "name", "ok", "result", "error")),
+    "progress": ("progress", "agent_progress", ("fraction", "note")),
+    "artifact": ("artifact", "agent_artifact", ("name", "mediaType", "size", "url")),
+    "retry": ("retry", "agent_retry", ("step", "attempt", "discardAfter")),
+    "done": ("done", "agent_execution_complete", _DONE_FIELDS),
     "failed": _ERROR,
     "cancelled": _ERROR,
 }
 
 
 def event_message(run_id: UUID, event: Event) -> dict[str, Json]:
-    """The message a reader gets; an event of a kind's own passes under its own name, with all it says."""
-    name, fields = MESSAGES.get(event.type, (event.type, tuple(event.data)))
+    """The message of a stream; an event of a kind's own passes under its own name, with all it says."""
+    name, _, fields = MESSAGES.get(event.type, (event.type, "", tuple(event.data)))
+    return _message(name, run_id, event, fields)
+
+
+def socket_message(run_id: UUID, event: Event) -> dict[str, Json]:
+    """The same on a socket; an event of a kind's own is named `agent_` and its own name."""
+    _, name, fields = MESSAGES.get(event.type, ("", f"agent_{event.type}", tuple(event.data)))
+    return _message(name, run_id, event, fields)
+
+
+def _message(name: str, run_id: UUID, event: Event, fields: tuple[str, ...]) -> dict[str, Json]:
     envelope: dict[str, Json] = {"type": name, "runId": str(run_id), "seq": event.seq}
     said = {field: event.data[field] for field in fields if field in event.data and field not in envelope}
     return envelope | said
@@ -85,12 +99,12 @@ def answer_document(run: Row) -> dict[str, Json]:
 
 
 def accepted_document(run: Row) -> dict[str, Json]:
-    """Where a run goes on. `wsUrl` is null while this release serves no WebSocket."""
+    """Where a run goes on: its events at `eventsUrl`, or on a socket at `wsUrl` with `agent_resume`."""
     return {
         "runId": run["run_id"],
         "status": run["status"],
         "eventsUrl": f"{run_url(run['run_id'])}/events",
-        "wsUrl": None,
+        "wsUrl": SOCKET_URL,
     }
 
 

@@ -202,7 +202,7 @@ def test_every_message_a_client_gets_is_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", section(CHAT, "What a client sees"), re.MULTILINE)
     described = set(rows) - {"type"}  # the head of the table
 
-    assert described == {name for name, _ in MESSAGES.values()}
+    assert described == {name for name, _, _ in MESSAGES.values()}
 
 
 def test_the_json_of_the_pages_is_json() -> None:

@@ -19,7 +19,7 @@ import uvicorn
 
 import railway_server
 from foundation.settings import Settings
-from routing import HttpProtocol
+from routing import SOCKET_PROTOCOL, HttpProtocol
 from tests.support.agents import EchoAgent
 from tests.support.sql import Connection, connected
 from tests.support.tokens import TokenForge
@@ -216,7 +216,7 @@ async def _served(backend: railway_server.Backend) -> AsyncIterator[str]:
         config = uvicorn.Config(
             backend.app,
             http=HttpProtocol,
-            ws="none",
+            ws=SOCKET_PROTOCOL,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from foundation.errors import Json
 from heavy_agents.events import Event
 from routing.sse import PING, blocks, goodbye
-from routing.wire import MESSAGES, event_message, receipt_document, run_document
+from routing.wire import (
+    MESSAGES,
+    accepted_document,
+    event_message,
+    receipt_document,
+    run_document,
+    socket_message,
+)
 
 RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
 URL = f"/api/runs/{RUN}"
@@ -43,6 +50,37 @@ def test_a_replay_from_any_number_is_the_tail_of_the_whole(log: list[Event], dat
 
     assert stream(log).endswith(tail)
     assert stream(log) == stream(log[:after]) + tail
+
+
+@given(logs())
+def test_a_stream_and_a_socket_tell_the_same_under_their_own_names(log: list[Event]) -> None:
+    for event in log:
+        streamed, sent = event_message(RUN, event), socket_message(RUN, event)
+
+        assert (streamed.pop("type"), sent.pop("type")) == MESSAGES[event.type][:2]
+        assert streamed == sent
+        assert (sent["runId"], sent["seq"]) == (str(RUN), event.seq)
+
+
+def test_every_name_on_a_socket_says_that_an_agent_speaks() -> None:
+    names = [on_socket for _, on_socket, _ in MESSAGES.values()]
+
+    assert all(name.startswith("agent_") for name in names)
+    assert socket_message(RUN, Event(3, "weather", {"sun": True, "seq": 9})) == {
+        "type": "agent_weather",
+        "runId": str(RUN),
+        "seq": 3,
+        "sun": True,
+    }
+
+
+def test_an_accepted_run_says_where_it_goes_on() -> None:
+    assert accepted_document({"run_id": str(RUN), "status": "queued"}) == {
+        "runId": str(RUN),
+        "status": "queued",
+        "eventsUrl": f"{URL}/events",
+        "wsUrl": "/ws",
+    }
 
 
 @given(logs())
