@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from foundation.errors import AgentNotFound
 from routing.answers import AgentMetrics
 from routing.callers import CallerOf, RoomsOf
-from routing.cursors import UUID_TEXT
+from routing.cursors import parse_id
 from routing.openapi import problems
 from routing.replies import Json
 from routing.wire import agent_metrics_document
@@ -33,11 +31,5 @@ def router() -> APIRouter:
 
 async def get_agent_metrics(rooms: RoomsOf, caller: CallerOf, agent_id: str) -> Response:
     """Whole credits, whoever paid them; for the agent's owner only."""
-    return Json(agent_metrics_document(await rooms.runs.agent_metrics(caller.user_id, _parse(agent_id))))
-
-
-def _parse(text: str) -> UUID:
-    """Raises AgentNotFound: no agent has such an id, so it reads as any unknown one."""
-    if UUID_TEXT.fullmatch(text) is None:
-        raise AgentNotFound("no such agent, or it is not yours")
-    return UUID(text)
+    agent = parse_id(agent_id, unknown=AgentNotFound("no such agent, or it is not yours"))
+    return Json(agent_metrics_document(await rooms.runs.agent_metrics(caller.user_id, agent)))

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.requests import HTTPConnection
 
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
@@ -92,8 +93,8 @@ def count(request: Request, rooms: Rooms, *, key: str) -> None:
     verdict.raise_if_refused()
 
 
-def client_key(request: Request, rooms: Rooms) -> str:
+def client_key(connection: HTTPConnection, rooms: Rooms) -> str:
     """Production stands behind the platform's proxy, which sets X-Real-IP; elsewhere anybody could."""
-    peer = request.client.host if request.client is not None else None
-    real_ip = request.headers.get("x-real-ip") if rooms.settings.is_production else None
+    peer = connection.client.host if connection.client is not None else None
+    real_ip = connection.headers.get("x-real-ip") if rooms.settings.is_production else None
     return address_key(peer, real_ip=real_ip)

@@ -7,7 +7,6 @@ their answer when they end.
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -16,7 +15,7 @@ from foundation.errors import ConversationNotFound
 from routing.answers import Conversation, ConversationHead
 from routing.bodies import read_model
 from routing.callers import CallerOf, RoomsOf
-from routing.cursors import UUID_TEXT
+from routing.cursors import parse_id
 from routing.models import ConversationBody
 from routing.openapi import json_body, problems
 from routing.replies import Json
@@ -62,12 +61,6 @@ async def begin_conversation(request: Request, rooms: RoomsOf, caller: CallerOf)
 
 async def get_conversation(rooms: RoomsOf, caller: CallerOf, conversation_id: str) -> Response:
     """With what was said in it."""
-    found = await rooms.runs.conversation(caller.user_id, _parse(conversation_id))
+    unknown = ConversationNotFound("no such conversation, or it is not yours")
+    found = await rooms.runs.conversation(caller.user_id, parse_id(conversation_id, unknown=unknown))
     return Json(conversation_document(found))
-
-
-def _parse(text: str) -> UUID:
-    """Raises ConversationNotFound: no conversation has such an id, so it reads as any unknown one."""
-    if UUID_TEXT.fullmatch(text) is None:
-        raise ConversationNotFound("no such conversation, or it is not yours")
-    return UUID(text)

@@ -1,4 +1,4 @@
-"""Where a reader stands: the number of the last event it has seen, or the last run of its page.
+"""Where a reader stands and what it names: the number of the last event it has seen, the ids in its paths.
 
 Pure. A reconnecting browser repeats the address it began with and adds `Last-Event-ID`, so the header counts.
 """
@@ -9,9 +9,9 @@ import re
 from typing import Final
 from uuid import UUID
 
-from foundation.errors import BadCursor, RunNotFound
+from foundation.errors import BadCursor, NotFound, RunNotFound
 
-__all__ = ["parse_after", "parse_before", "parse_run_id"]
+__all__ = ["parse_after", "parse_before", "parse_id", "parse_run_id"]
 
 NUMBER: Final = re.compile(r"[0-9]{1,10}")
 NEWEST_POSSIBLE: Final = 2**31 - 1
@@ -48,6 +48,11 @@ def parse_run_id(text: str) -> UUID:
     Raises:
         RunNotFound: no run has such an id, so it reads as any unknown one.
     """
+    return parse_id(text, unknown=RunNotFound("no such run, or it is not yours"))
+
+
+def parse_id(text: str, *, unknown: NotFound) -> UUID:
+    """Raises `unknown`: nothing has such an id, so it reads as any other that is not there."""
     if UUID_TEXT.fullmatch(text) is None:
-        raise RunNotFound("no such run, or it is not yours")
+        raise unknown
     return UUID(text)

@@ -7,7 +7,6 @@ that the owner needs.
 from __future__ import annotations
 
 from typing import Final
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -16,7 +15,7 @@ from foundation.errors import NotFound
 from routing.answers import Keys, MadeKey
 from routing.bodies import read_model
 from routing.callers import RoomsOf, UserOf
-from routing.cursors import UUID_TEXT
+from routing.cursors import parse_id
 from routing.models import KeyBody
 from routing.openapi import json_body, problems
 from routing.replies import Json
@@ -76,12 +75,6 @@ async def list_keys(rooms: RoomsOf, caller: UserOf) -> Response:
 
 async def revoke_key(rooms: RoomsOf, caller: UserOf, key_id: str) -> Response:
     """For good. Servers that have just let the key in may do so for five more seconds. Runs go on."""
-    await rooms.api_keys.revoke(caller.user_id, _parse(key_id))
+    key = parse_id(key_id, unknown=NotFound("no such key, or it is not yours"))
+    await rooms.api_keys.revoke(caller.user_id, key)
     return Response(status_code=204)
-
-
-def _parse(text: str) -> UUID:
-    """Raises NotFound: no key has such an id, so it reads as any unknown one."""
-    if UUID_TEXT.fullmatch(text) is None:
-        raise NotFound("no such key, or it is not yours")
-    return UUID(text)

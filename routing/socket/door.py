@@ -15,8 +15,9 @@ from starlette.websockets import WebSocket, WebSocketClose
 from foundation.errors import HeavyError, InternalError, InvalidToken
 from foundation.identity import Caller
 from foundation.ids import new_request_id
-from foundation.limits import address_key, caller_key
+from foundation.limits import caller_key
 from foundation.telemetry import bind
+from routing.callers import client_key
 from routing.rooms import Rooms
 from routing.socket.connection import Connection, Left, Tempo
 from routing.socket.farewell import Farewell, farewell
@@ -86,12 +87,12 @@ class Door:
         """
         token = offer.token()
         if token is None:
-            self._count(self._address_key(websocket))
+            self._count(client_key(websocket, self._rooms))
             token = await self._first_words(connection)
         try:
             caller = await self._rooms.authenticator.verify(token)
         except HeavyError:
-            self._count(self._address_key(websocket))
+            self._count(client_key(websocket, self._rooms))
             raise
         self._count(caller_key(caller.user_id))
         return caller
@@ -107,9 +108,3 @@ class Door:
 
     def _count(self, key: str) -> None:
         self._rooms.request_limit.check(key).raise_if_refused()
-
-    def _address_key(self, websocket: WebSocket) -> str:
-        """As `routing.callers` does for requests."""
-        peer = websocket.client.host if websocket.client is not None else None
-        real_ip = websocket.headers.get("x-real-ip") if self._rooms.settings.is_production else None
-        return address_key(peer, real_ip=real_ip)

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import pytest
-
 from routing.answers import AgentMetrics
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem, running_server
+from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem
 
 ROUTE = "/api/agent/metrics"
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
 
 
 async def test_an_agent_nobody_has_run_has_cost_nothing(person: Person) -> None:

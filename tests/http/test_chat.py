@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.chat import ChatServer, ask, chatting, usage
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import Document, Person, assert_problem, running_server, until
+from tests.support.chat import ChatServer, ask, usage
+from tests.support.server import Document, Person, TestServer, assert_problem, running_server, until
 
 SCHEMA = {
     "type": "object",
@@ -20,18 +18,8 @@ SCHEMA = {
 
 
 @pytest.fixture(scope="module")
-async def chat(database_server: DatabaseServer) -> AsyncIterator[ChatServer]:
-    url = await fresh_database(database_server)
-    async with chatting(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(chat: ChatServer) -> AsyncIterator[Person]:
-    async with chat.server.person() as somebody:
-        yield somebody
-    assert await chat.server.sql.fetchval("select public.switchyard_audit()") == []
+def server(chat: ChatServer) -> TestServer:
+    return chat.server
 
 
 def kinds(messages: list[Document]) -> list[str]:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from tests.support.chat import ChatServer, ask, chatting, usage
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import Person
+from tests.support.server import Person, TestServer
 
 PRICED = {"flat": 1, "per_1k_tokens": 1, "ceiling": 3}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 
 
 @pytest.fixture(scope="module")
-async def chat(database_server: DatabaseServer) -> AsyncIterator[ChatServer]:
-    url = await fresh_database(database_server)
-    async with chatting(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(chat: ChatServer) -> AsyncIterator[Person]:
-    async with chat.server.person() as somebody:
-        yield somebody
-    assert await chat.server.sql.fetchval("select public.switchyard_audit()") == []
+def server(chat: ChatServer) -> TestServer:
+    return chat.server
 
 
 async def test_the_last_turn_may_call_no_tools(chat: ChatServer, person: Person) -> None:

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
 
 from routing.answers import Conversation, ConversationHead
 from routing.models import ConversationBody
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import Document, Person, TestServer, assert_problem, running_server
+from tests.support.server import Document, Person, TestServer, assert_problem
 
 ROUTE = "/api/conversations"
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
 
 
 async def begun(person: Person, **body: object) -> str:

@@ -10,19 +10,10 @@ import httpx2
 import orjson
 import pytest
 
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import ORIGIN, Document, Person, TestServer, assert_problem, running_server
+from tests.support.server import ORIGIN, Document, Person, TestServer, assert_problem
 
 EXECUTE = "/api/agent/execute"
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
 
 
 @pytest.fixture(scope="module")

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from routing.answers import Accepted, ExecuteAnswer
-from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.server import (
     SERVICE_SECRET,
     Person,
     TestServer,
     assert_problem,
     messages,
-    running_server,
     until,
 )
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
 
 
 async def test_a_run_is_answered_with_its_response_and_its_price(person: Person) -> None:

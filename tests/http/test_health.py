@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from routing.answers import AgentHealth, Alive, Ready, WholeHealth
@@ -11,14 +9,6 @@ from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.server import METRICS_TOKEN, TestServer, assert_problem, running_server, until
 
 METRICS = {"authorization": f"Bearer {METRICS_TOKEN}"}
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
 
 
 async def test_a_healthy_server_says_so(server: TestServer) -> None:

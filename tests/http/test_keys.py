@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,20 +29,6 @@ from tests.support.server import (
 ROUTE = "/api/keys"
 EXECUTE = "/api/agent/execute"
 NOT_VALID = "the API key is not valid; it is mistyped, unknown or revoked"
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
 
 
 async def made(person: Person, name: str = "Report") -> MadeKey:

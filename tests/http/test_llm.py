@@ -93,14 +93,6 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-async def outbound() -> AsyncIterator[Outbound]:
-    outbound = Outbound()
-    await outbound.start()
-    yield outbound
-    await outbound.stop()
-
-
-@pytest.fixture(scope="module")
 async def server() -> AsyncIterator[ModelServer]:
     async with serve_model() as server:
         yield server

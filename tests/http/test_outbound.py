@@ -49,12 +49,6 @@ async def going_out(names: Names | None = None, *, trusted: Path | None = None) 
 
 
 @pytest.fixture(scope="module")
-async def web() -> AsyncIterator[Web]:
-    async with serve_web() as web:
-        yield web
-
-
-@pytest.fixture(scope="module")
 async def outbound() -> AsyncIterator[Outbound]:
     async with going_out() as outbound:
         yield outbound

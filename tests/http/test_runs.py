@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from routing.answers import Agents, Credits, EventsPage, Receipt, Run, RunsPage
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import Document, Person, TestServer, assert_problem, messages, running_server
+from tests.support.server import Document, Person, TestServer, assert_problem, messages
 
 JSON = {"Accept": "application/json"}
 LONG = {"chunks": list("abcdefgh")}
@@ -22,20 +20,6 @@ RUN_ROUTES = [
     ("GET", "/artifacts/a.txt"),
     ("POST", "/cancel"),
 ]
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
 
 
 async def page(person: Person, run_id: str, query: str = "") -> Document:

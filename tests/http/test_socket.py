@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import Document, Person, TestServer, messages, running_server, until
+from tests.support.server import Document, Person, TestServer, messages, until
 from tests.support.sockets import Client, connected, opened
 
 LONG = {"chunks": list("abcdefgh")}
@@ -19,26 +17,6 @@ NAMES = {
     "done": "agent_execution_complete",
     "error": "agent_execution_error",
 }
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
-
-
-@pytest.fixture
-async def client(server: TestServer, person: Person) -> AsyncIterator[Client]:
-    async with connected(server, person) as somebody:
-        yield somebody
 
 
 async def over_http(person: Person, run_id: str, after: int = 0) -> list[Document]:

@@ -25,26 +25,6 @@ UPGRADE = ["GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upg
 KEY = ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
 
 
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
-
-
-@pytest.fixture
-async def person(server: TestServer) -> AsyncIterator[Person]:
-    async with server.person() as somebody:
-        yield somebody
-
-
-@pytest.fixture
-async def client(server: TestServer, person: Person) -> AsyncIterator[Client]:
-    async with connected(server, person) as somebody:
-        yield somebody
-
-
 async def answer_to(server: TestServer, *lines: str) -> bytes:
     """The head of what a server says to a request that is sent as it is."""
     address = urlsplit(server.url)

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem, running_server
+from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem
 from tests.support.tokens import Attack
 from tests.support.web import serve_web
 
@@ -19,14 +18,6 @@ AT_ONCE = 8
 BODY = b'{"agentId": 1}'
 # Beyond what the server takes as headers, it may end the connection without a word.
 TOO_MUCH_FOR_HEADERS = 60_000
-
-
-@pytest.fixture(scope="module")
-async def server(database_server: DatabaseServer) -> AsyncIterator[TestServer]:
-    url = await fresh_database(database_server)
-    async with running_server(url) as running:
-        yield running
-    await drop(database_server, url)
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,6 @@ class EverythingHere:
 
 
 @pytest.fixture(scope="module")
-async def web() -> AsyncIterator[Web]:
-    async with serve_web() as web:
-        yield web
-
-
-@pytest.fixture(scope="module")
 async def outbound() -> AsyncIterator[Outbound]:
     outbound = Outbound(resolver=EverythingHere())
     await outbound.start()

@@ -43,14 +43,6 @@ class Memory:
 
 
 @pytest.fixture(scope="module")
-async def outbound() -> AsyncIterator[Outbound]:
-    outbound = Outbound()
-    await outbound.start()
-    yield outbound
-    await outbound.stop()
-
-
-@pytest.fixture(scope="module")
 async def modern() -> AsyncIterator[McpHost]:
     async with serve_mcp("modern") as host:
         yield host
