@@ -135,70 +135,25 @@ $$;
 comment on function public.switchyard_calls_begin is
   'Writes down, under a lease, that a step is about to call a model; safe to repeat. begun false: the lease is lost.';
 
--- What a worker needs to go on: the snapshot, the journal, for every step that has events but no result the number
--- before its first event, so that clients can be told what to forget, and how many steps had a call of a model cut
--- off under the claim before, so that a loss is counted once, by the claim after it. Results are handed over up to
--- 4 MB together; the rest is read when it is asked for, because a claim that is too large would fail for ever.
-create or replace function switchyard.claim_json(r switchyard.runs) returns jsonb
+-- What a worker needs to go on has one thing more: how many steps had a call of a model cut off under the claim
+-- before, so that a loss is counted once, by the claim after it.
+alter function switchyard.claim_json(switchyard.runs) rename to claim_state;
+
+create function switchyard.claim_json(r switchyard.runs) returns jsonb
 language sql stable
 set search_path = ''
 as $$
-  select jsonb_build_object(
-    'run_id', r.id,
-    'user_id', r.user_id,
-    'agent_id', r.agent_id,
-    'kind', r.kind,
-    'agent', r.agent,
-    'messages', r.messages,
-    'input', r.input,
-    'conversation_id', r.conversation_id,
-    'token', r.lease_token,
-    'epoch', r.epoch,
-    'last_seq', r.last_seq,
-    'hold_credits', r.hold_credits,
-    'accrued_credits', r.accrued_credits,
-    'usage', r.usage,
-    'cancel_requested', r.cancel_requested_at is not null,
-    'waited_ms', switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.queued_at),
-    'executed_ms', r.executed_ms,
-    'deadline_in_ms', switchyard.epoch_ms(r.deadline_at) - switchyard.epoch_ms(clock_timestamp()),
-    'steps', coalesce((
-      select jsonb_agg(jsonb_build_object(
-        'name', s.name,
-        'blob', s.blob,
-        'is_here', s.total_bytes <= 4000000,
-        'result', case when s.total_bytes <= 4000000 then s.result end
-      ))
-      from (
-        select name, blob, result, sum(size_bytes) over (order by finished_at, name) as total_bytes
-        from switchyard.steps
-        where run_id = r.id
-      ) s
-    ), '[]'),
-    'unfinished', coalesce((
-      select jsonb_object_agg(u.step, u.first_seq - 1)
-      from (
-        select e.data ->> 'step' as step, min(e.seq) as first_seq
-        from switchyard.events e
-        where r.epoch > 1
-          and e.run_id = r.id
-          and e.data ? 'step'
-          and e.type <> 'retry'
-          and not exists (
-            select 1 from switchyard.steps s where s.run_id = r.id and s.name = e.data ->> 'step'
-          )
-        group by 1
-      ) u
-    ), '{}'),
-    'lost_calls', (
-      select count(distinct c.step)
-      from switchyard.calls c
-      where c.run_id = r.id
-        and c.epoch = r.epoch - 1
-        and not exists (select 1 from switchyard.steps s where s.run_id = r.id and s.name = c.step)
-    )
-  )
+  select switchyard.claim_state(r) || jsonb_build_object('lost_calls', (
+    select count(distinct c.step)
+    from switchyard.calls c
+    where c.run_id = r.id
+      and c.epoch = r.epoch - 1
+      and not exists (select 1 from switchyard.steps s where s.run_id = r.id and s.name = c.step)
+  ))
 $$;
+
+comment on function switchyard.claim_state is 'A claimed run with its journal; claim_json adds what was lost.';
+comment on function switchyard.claim_json is 'A claimed run as its worker gets it.';
 
 -- The text of a run that was cut short. The numbers of a `retry` are an agent's own words: what is no number
 -- discards nothing, rather than keep the run from ending. The size is counted before the text is put together, for
@@ -412,9 +367,12 @@ $$;
 comment on function switchyard.conversation_answer is
   'Adds what a run answered to its conversation, unless that is gone or going, or refuses it.';
 
--- Everything that ends a run goes through here: the terminal event, the status and the money in one go. A run that
--- did not succeed answers what it had said by then.
-create or replace function switchyard.run_end(
+-- Everything that ends a run still goes through run_end: a run that did not succeed answers what it had said by
+-- then, and its conversation keeps the answer, before the event, the status and the money are written.
+alter function switchyard.run_end(switchyard.runs, text, text, text, text, jsonb, jsonb, integer, uuid)
+  rename to run_close;
+
+create function switchyard.run_end(
   r switchyard.runs,
   p_status text,
   p_code text,
@@ -429,9 +387,6 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  v_ended timestamptz := clock_timestamp();
-  v_charge integer := 0;
-  v_data jsonb;
   v_response text := p_response;
 begin
   if v_response is null and p_status <> 'succeeded' then
@@ -440,54 +395,14 @@ begin
   if r.conversation_id is not null and v_response <> '' then
     perform switchyard.conversation_answer(r, p_status, v_response);
   end if;
-  if r.credits_owner = 'backend' then
-    v_charge := switchyard.hold_close(r.user_id, 'run:' || r.id, p_charge);
-  end if;
-
-  v_data := jsonb_build_object(
-    'response', v_response,
-    'creditsUsed', v_charge,
-    'executionTime', coalesce(
-      switchyard.epoch_ms(v_ended) - switchyard.epoch_ms(r.started_at), 0
-    )
-  );
-  if p_status = 'succeeded' then
-    v_data := v_data || jsonb_build_object('usage', p_usage);
-    if p_output is not null then
-      v_data := v_data || jsonb_build_object('output', p_output);
-    end if;
-  else
-    v_data := v_data || jsonb_build_object('error', p_error, 'code', p_code);
-  end if;
-  insert into switchyard.events (run_id, seq, type, data)
-  values (r.id, r.last_seq + 1, case p_status when 'succeeded' then 'done' else p_status end, v_data);
-
-  -- Whoever deletes the user holds that row and waits for this run: the foreign key must not wait for it.
-  if v_charge > 0 or r.credits_owner = 'caller' then
-    insert into public.credit_usage (user_id, agent_id, credits_used, operation_type, metadata)
-    select r.user_id, r.agent_id, case r.credits_owner when 'caller' then greatest(p_charge, 0) else v_charge end,
-      'agent_execution',
-      jsonb_build_object('run_id', r.id, 'kind', r.kind, 'status', p_status, 'usage', p_usage)
-    where exists (select from auth.users u where u.id = r.user_id for key share skip locked);
-  end if;
-
-  update switchyard.runs
-  set status = p_status,
-      code = p_code,
-      error = p_error,
-      response = v_response,
-      output = p_output,
-      usage = p_usage,
-      charged_credits = v_charge,
-      ended_at = v_ended,
-      lease_until = null,
-      lease_token = p_token,
-      last_seq = r.last_seq + 1
-  where id = r.id
-  returning * into r;
-  return r;
+  return switchyard.run_close(r, p_status, p_code, p_error, v_response, p_output, p_usage, p_charge, p_token);
 end
 $$;
+
+comment on function switchyard.run_close is
+  'Writes the end of a run: terminal event, status, settlement. Only run_end calls it.';
+comment on function switchyard.run_end is
+  'Ends a run, with its answer. p_token is kept for a repeated finish; null ends all authority.';
 
 -- A deadline the agent's row names is a choice of its owner, as a cancel is one of the user's; the one a run has
 -- otherwise is the platform's, and so is waiting for a worker.
@@ -711,92 +626,18 @@ comment on function public.switchyard_conversations_read is
   'The user''s conversation with its newest 200 turns, 2,000,000 characters of them at most, oldest first; or PT404.';
 
 -- What must never be true. Each rule answers the rows that break it; a healthy database answers none.
-create or replace function public.switchyard_audit() returns jsonb
+alter function public.switchyard_audit() set schema switchyard;
+alter function switchyard.switchyard_audit() rename to audit_runs;
+alter function switchyard.audit_runs() security invoker;
+revoke all on function switchyard.audit_runs() from service_role;
+
+create function public.switchyard_audit() returns jsonb
 language sql stable security definer
 set search_path = ''
 as $$
   with
-  stale as (
-    select 'run without a live lease or past its queue deadline' as rule, id::text as subject
-    from switchyard.runs
-    where (status = 'running' and lease_until < clock_timestamp() - interval '60 seconds')
-      or (status = 'queued' and queue_deadline_at < clock_timestamp() - interval '60 seconds')
-  ),
-  terminal as (
-    select 'ended run without exactly one terminal event, last', r.id::text
-    from switchyard.runs r
-    where switchyard.is_terminal(r.status)
-      and (
-        select coalesce(array_agg(e.seq), '{}') from switchyard.events e
-        where e.run_id = r.id and e.type in ('done', 'failed', 'cancelled')
-      ) <> array[r.last_seq]
-  ),
-  open_terminal as (
-    select 'terminal event in a run that has not ended', r.id::text
-    from switchyard.runs r
-    join switchyard.events e on e.run_id = r.id and e.type in ('done', 'failed', 'cancelled')
-    where not switchyard.is_terminal(r.status)
-  ),
-  gaps as (
-    select 'gap in the numbering of events', r.id::text
-    from switchyard.runs r
-    left join switchyard.events e on e.run_id = r.id
-    group by r.id, r.last_seq
-    having count(e.seq) <> r.last_seq or min(e.seq) <> 1 or max(e.seq) <> r.last_seq
-  ),
-  doubles as (
-    select 'ledger key used twice', l.user_id || ' ' || l.key
-    from switchyard.ledger l
-    where l.key is not null
-    group by l.user_id, l.key
-    having count(*) > 1
-  ),
-  double_closings as (
-    select 'hold closed twice', l.user_id || ' ' || l.hold_key
-    from switchyard.ledger l
-    where l.hold_key is not null
-    group by l.user_id, l.hold_key
-    having count(*) > 1
-  ),
-  sums as (
-    select 'balance or held is not the sum of the ledger', b.user_id::text
-    from public.credit_balances b
-    left join switchyard.ledger l on l.user_id = b.user_id
-    group by b.user_id, b.credits_remaining, b.held
-    having b.credits_remaining <> coalesce(sum(l.amount), 0) or b.held <> coalesce(sum(l.held), 0)
-  ),
-  negative as (
-    select distinct 'own write below zero or beyond what was available', n.user_id::text
-    from (
-      select l.user_id, l.kind, l.amount,
-        sum(l.amount) over w as balance,
-        sum(l.held) over w as held
-      from switchyard.ledger l
-      window w as (partition by l.user_id order by l.id)
-    ) n
-    where (n.kind in ('settle', 'charge') and n.balance < 0)
-      or (n.kind = 'hold' and n.held > n.balance)
-      or n.held < 0
-  ),
-  open_holds as (
-    select 'open hold of an ended run', l.key
-    from switchyard.ledger l
-    join switchyard.runs r on r.id = l.run_id and switchyard.is_terminal(r.status)
-    where l.kind = 'hold'
-      and not exists (
-        select 1 from switchyard.ledger c where c.user_id = l.user_id and c.hold_key = l.key
-      )
-  ),
-  charges as (
-    select 'charge of a run differs from its ledger', r.id::text
-    from switchyard.runs r
-    where switchyard.is_terminal(r.status)
-      and r.charged_credits <> coalesce((
-        select -sum(l.amount) from switchyard.ledger l where l.run_id = r.id
-      ), 0)
-  ),
   unbegun_calls as (
-    select 'journaled call that was never begun', s.run_id || ' ' || s.name
+    select 'journaled call that was never begun' as rule, s.run_id || ' ' || s.name as subject
     from switchyard.steps s
     where s.result ->> 'modelCall' is not null
       and not exists (
@@ -811,33 +652,30 @@ as $$
     group by s.result ->> 'modelCall'
     having count(*) > 1
   )
-  select coalesce(jsonb_agg(jsonb_build_object('rule', v.rule, 'subject', v.subject)), '[]')
-  from (
-    select * from stale
-    union all select * from terminal
-    union all select * from open_terminal
-    union all select * from gaps
-    union all select * from doubles
-    union all select * from double_closings
-    union all select * from sums
-    union all select * from negative
-    union all select * from open_holds
-    union all select * from charges
-    union all select * from unbegun_calls
-    union all select * from double_calls
-  ) v
+  select switchyard.audit_runs() || coalesce((
+    select jsonb_agg(jsonb_build_object('rule', v.rule, 'subject', v.subject))
+    from (
+      select * from unbegun_calls
+      union all select * from double_calls
+    ) v
+  ), '[]')
 $$;
+
+comment on function switchyard.audit_runs is 'The rules about runs, events and money; switchyard_audit adds those about calls.';
+comment on function public.switchyard_audit is 'Every broken invariant as {rule, subject}; empty when all is well.';
 
 revoke all on all functions in schema switchyard from public, anon, authenticated;
 revoke all on function
   public.switchyard_calls_begin(uuid, uuid, text, text),
   public.switchyard_conversations_history(uuid, uuid),
   public.switchyard_conversations_create(uuid, uuid, text),
-  public.switchyard_conversations_read(uuid, uuid)
+  public.switchyard_conversations_read(uuid, uuid),
+  public.switchyard_audit()
 from public, anon, authenticated;
 grant execute on function
   public.switchyard_calls_begin(uuid, uuid, text, text),
   public.switchyard_conversations_history(uuid, uuid),
   public.switchyard_conversations_create(uuid, uuid, text),
-  public.switchyard_conversations_read(uuid, uuid)
+  public.switchyard_conversations_read(uuid, uuid),
+  public.switchyard_audit()
 to service_role;
