@@ -41,7 +41,7 @@ class Door:
     def __init__(self, rooms: Rooms, *, tempo: Tempo | None = None) -> None:
         self._rooms = rooms
         self._tempo = tempo or Tempo()
-        self._sockets = Sockets(rooms.readers)
+        self._sockets = Sockets(rooms.readers, max_a_user=rooms.settings.sockets_per_user)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != SOCKET_URL:

@@ -17,14 +17,13 @@ from routing.socket.farewell import restarting
 
 __all__ = ["Sockets"]
 
-MAX_A_USER: Final = 5
 RETRY_AFTER_S: Final = 5
 
 
 class Sockets:
     """One task watches for all of them whether the process leaves; it lives while any socket is open."""
 
-    def __init__(self, readers: Readers, *, max_a_user: int = MAX_A_USER) -> None:
+    def __init__(self, readers: Readers, *, max_a_user: int) -> None:
         self._readers = readers
         self._max_a_user = max_a_user
         self._open: set[Connection] = set()

@@ -14,7 +14,7 @@ from foundation.settings import Settings
 from tests.architecture.sources import ROOT, Source, at, product_sources
 
 # Settings read it; processes for jobs are given a part of it.
-READERS = (Path("foundation/settings.py"), Path("foundation/workers"))
+READERS = (Path("foundation/settings"), Path("foundation/workers"))
 
 READING = frozenset({"environ", "environb", "getenv", "getenvb"})
 

@@ -57,6 +57,8 @@ def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
         ("RAILWAY_BACKEND_SECRET", "short-secret"),
         ("METRICS_TOKEN", "short-secret"),
         ("DATABASE_URL", "mysql://user:short-secret@db"),
+        ("REDIS_URL", "http://user:short-secret@redis"),
+        ("NATS_URL", "http://user:short-secret@nats"),
     ],
 )
 def test_a_refused_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

@@ -1,72 +1,21 @@
-"""What can be set from outside, read once at the start from the environment and `.env`.
-
-A wrong value stops the start with one line a mistake: the variable, what it got, what it wants. A secret's
-value is never repeated. `Settings` is handed down by the entry point; nothing else reads the environment.
-"""
+"""Every variable with its default and what it wants, and what follows from several of them."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AliasChoices,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["CreditsOwner", "Environment", "Settings", "SettingsError", "load"]
+from foundation.settings.mistakes import SettingsError
+from foundation.settings.variables import CreditsOwner, Environment, Names, Secret, Url, variable
+
+__all__ = ["Settings"]
 
 EMBEDDED_ISSUER = "http://localhost/auth/v1"
 LOVABLE_GATEWAY = "https://ai.gateway.lovable.dev/v1"
-
-
-class SettingsError(Exception):
-    """The start is refused; `lines` holds one sentence a mistake."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
-
-
-class Environment(StrEnum):
-    DEVELOPMENT = "development"
-    PRODUCTION = "production"
-
-
-class CreditsOwner(StrEnum):
-    """Who charges for a run: this backend, the caller (usage is only recorded), or nobody."""
-
-    BACKEND = "backend"
-    CALLER = "caller"
-    OFF = "off"
-
-
-def _split(value: object) -> object:
-    """`a, b` → `["a", "b"]`: lists are written with commas, as in every hosting console."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _none_if_blank(value: object) -> object:
-    """A variable that is set to nothing counts as not set: consoles cannot always remove one."""
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Secret = Annotated[SecretStr | None, BeforeValidator(_none_if_blank)]
-Url = Annotated[str | None, BeforeValidator(_none_if_blank)]
-
-
-def _variable(default: Any, wants: str, *names: str, **limits: Any) -> Any:  # Any: pydantic's own signature
-    return Field(default, description=wants, validation_alias=AliasChoices(*names), **limits)
 
 
 class Settings(BaseSettings):
@@ -76,96 +25,96 @@ class Settings(BaseSettings):
         env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False
     )
 
-    port: int = _variable(8000, "a port number, 0 to 65535 (0 picks a free one)", "PORT", ge=0, le=65535)
-    host: str = _variable("", "an address to listen on; empty for all, IPv4 and IPv6", "HOST")
-    environment: Environment = _variable(
+    port: int = variable(8000, "a port number, 0 to 65535 (0 picks a free one)", "PORT", ge=0, le=65535)
+    host: str = variable("", "an address to listen on; empty for all, IPv4 and IPv6", "HOST")
+    environment: Environment = variable(
         Environment.DEVELOPMENT, "development or production", "ENVIRONMENT", "RAILWAY_ENVIRONMENT", "NODE_ENV"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _variable(
+    log_level: Literal["debug", "info", "warning", "error"] = variable(
         "info", "debug, info, warning or error", "LOG_LEVEL"
     )
 
-    database_url: Url = _variable(
-        None, "a postgresql:// connection string", "DATABASE_URL", "SUPABASE_DB_URL"
-    )
-    database_pool: int = _variable(10, "a number of connections, 2 to 100", "DATABASE_POOL", ge=2, le=100)
-    data_dir: Path = _variable(Path(".switchyard"), "a folder this process may write to", "DATA_DIR")
-    allow_embedded: bool = _variable(
+    database_url: Url = variable(None, "a postgresql:// connection string", "DATABASE_URL", "SUPABASE_DB_URL")
+    database_pool: int = variable(10, "a number of connections, 2 to 100", "DATABASE_POOL", ge=2, le=100)
+    data_dir: Path = variable(Path(".switchyard"), "a folder this process may write to", "DATA_DIR")
+    allow_embedded: bool = variable(
         False, "1 to run production on the embedded database, whose disk may be thrown away", "ALLOW_EMBEDDED"
     )
 
-    supabase_url: Url = _variable(
+    redis_url: Url = variable(None, "a redis:// address; limits are then counted there", "REDIS_URL")
+    nats_url: Url = variable(None, "a nats:// address", "NATS_URL")
+
+    supabase_url: Url = variable(
         None, "the project's address, https://<ref>.supabase.co", "SUPABASE_URL", "NEXT_PUBLIC_SUPABASE_URL"
     )
-    supabase_jwt_secret: Secret = _variable(
+    supabase_jwt_secret: Secret = variable(
         None,
         "the project's legacy HS256 secret, at least 32 characters",
         "SUPABASE_JWT_SECRET",
         "JWT_SECRET_KEY",
     )
-    jwt_issuer: Url = _variable(None, "the `iss` of accepted tokens", "JWT_ISSUER")
-    allow_anonymous: bool = _variable(False, "1 to accept Supabase anonymous users", "ALLOW_ANONYMOUS")
-    allow_oauth_clients: bool = _variable(
+    jwt_issuer: Url = variable(None, "the `iss` of accepted tokens", "JWT_ISSUER")
+    allow_anonymous: bool = variable(False, "1 to accept Supabase anonymous users", "ALLOW_ANONYMOUS")
+    allow_oauth_clients: bool = variable(
         False, "1 to accept tokens issued to third-party OAuth clients", "ALLOW_OAUTH_CLIENTS"
     )
-    railway_backend_secret: Secret = _variable(
+    railway_backend_secret: Secret = variable(
         None, "a shared secret of at least 32 characters", "RAILWAY_BACKEND_SECRET"
     )
 
-    allowed_origins: Names = _variable(
+    allowed_origins: Names = variable(
         (), "origins with commas, https://app.example", "ALLOWED_ORIGINS", "CORS_ORIGINS"
     )
-    requests_per_minute: int = _variable(
+    requests_per_minute: int = variable(
         600,
         "HTTP requests one caller may make a minute, 1 to 100000",
         "REQUESTS_PER_MINUTE",
         ge=1,
         le=100_000,
     )
-    credits_owner: CreditsOwner = _variable(CreditsOwner.BACKEND, "backend, caller or off", "CREDITS_OWNER")
-    metrics_token: Secret = _variable(None, "a token of at least 16 characters", "METRICS_TOKEN")
-
-    openai_api_key: Secret = _variable(None, "the model provider's key", "OPENAI_API_KEY")
-    openai_base_url: Url = _variable(
-        None, "an OpenAI-compatible endpoint, https://host/v1", "OPENAI_BASE_URL"
+    sockets_per_user: int = variable(
+        5, "WebSockets one user may hold open here, 1 to 1000", "SOCKETS_PER_USER", ge=1, le=1000
     )
-    lovable_api_key: Secret = _variable(None, "a key of the Lovable gateway", "LOVABLE_API_KEY")
-    default_model: str = _variable(
+    credits_owner: CreditsOwner = variable(CreditsOwner.BACKEND, "backend, caller or off", "CREDITS_OWNER")
+    metrics_token: Secret = variable(None, "a token of at least 16 characters", "METRICS_TOKEN")
+
+    openai_api_key: Secret = variable(None, "the model provider's key", "OPENAI_API_KEY")
+    openai_base_url: Url = variable(None, "an OpenAI-compatible endpoint, https://host/v1", "OPENAI_BASE_URL")
+    lovable_api_key: Secret = variable(None, "a key of the Lovable gateway", "LOVABLE_API_KEY")
+    default_model: str = variable(
         "google/gemini-2.5-flash", "the model of agents that name none", "DEFAULT_MODEL", min_length=1
     )
-    model_first_token_seconds: float = _variable(
+    model_first_token_seconds: float = variable(
         300, "seconds until a model's first word, 1 to 3600", "MODEL_FIRST_TOKEN_SECONDS", ge=1, le=3600
     )
-    model_silence_seconds: float = _variable(
+    model_silence_seconds: float = variable(
         120, "seconds a model may be silent, 1 to 3600", "MODEL_SILENCE_SECONDS", ge=1, le=3600
     )
-    model_turn_seconds: float = _variable(
+    model_turn_seconds: float = variable(
         900, "seconds one answer of a model may take, 1 to 86400", "MODEL_TURN_SECONDS", ge=1, le=86_400
     )
-    run_token_limit: int = _variable(
+    run_token_limit: int = variable(
         2_000_000, "tokens one run may use, 1000 to 10^9", "RUN_TOKEN_LIMIT", ge=1000, le=1_000_000_000
     )
-    enable_web_scraping: bool = _variable(True, "0 to offer no http_fetch tool", "ENABLE_WEB_SCRAPING")
-    fetch_private_hosts: Names = _variable(
+    enable_web_scraping: bool = variable(True, "0 to offer no http_fetch tool", "ENABLE_WEB_SCRAPING")
+    fetch_private_hosts: Names = variable(
         (), "private host:port pairs http_fetch may ask, with commas", "FETCH_PRIVATE_HOSTS"
     )
-    mcp_servers: Names = _variable(
+    mcp_servers: Names = variable(
         (), "origins of MCP servers agents may use, with commas; * for any public one", "MCP_SERVERS"
     )
 
-    worker_slots: int = _variable(
-        32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000
-    )
-    process_workers: int = _variable(
+    worker_slots: int = variable(32, "runs at once in this process, 1 to 1000", "WORKER_SLOTS", ge=1, le=1000)
+    process_workers: int = variable(
         2, "processes for heavy computation, 1 to 64", "PROCESS_WORKERS", ge=1, le=64
     )
-    process_memory_mb: int = _variable(
+    process_memory_mb: int = variable(
         1024, "memory one such process may take in MB, 256 to 65536", "PROCESS_MEMORY_MB", ge=256, le=65_536
     )
-    drain_seconds: int = _variable(
+    drain_seconds: int = variable(
         25, "seconds between SIGTERM and the end, 1 to 600", "DRAIN_SECONDS", ge=1, le=600
     )
-    run_retention_days: int = _variable(
+    run_retention_days: int = variable(
         30, "days an ended run is kept, 1 to 3650", "RUN_RETENTION_DAYS", ge=1, le=3650
     )
 
@@ -190,6 +139,14 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
+    @field_validator("redis_url", "nats_url")
+    @classmethod
+    def _is_server(cls, value: str | None, field: ValidationInfo) -> str | None:
+        schemes = {"redis", "rediss"} if field.field_name == "redis_url" else {"nats", "tls"}
+        if value is not None and not (urlsplit(value).scheme in schemes and urlsplit(value).hostname):
+            raise ValueError
+        return value
+
     @field_validator("supabase_url", "openai_base_url")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
@@ -210,7 +167,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
-        if mistakes := list(_missing(self)):
+        if mistakes := _missing(self):
             raise SettingsError(mistakes)
         return self
 
@@ -243,19 +200,8 @@ class Settings(BaseSettings):
         return None if self.supabase_url is None else f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
 
 
-def load() -> Settings:
-    """Read the settings.
-
-    Raises:
-        SettingsError: with every mistake at once.
-    """
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
-
-
 def _missing(settings: Settings) -> list[str]:
+    """A line for each variable that must be set beside those that are."""
     project = "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
     needed = [project] if settings.supabase_url is not None and settings.database_url is None else []
     if not settings.is_production:
@@ -273,28 +219,3 @@ def _missing(settings: Settings) -> list[str]:
         "METRICS_TOKEN: not set, wants a token of at least 16 characters": settings.metrics_token,
     }
     return needed + [line for line, value in wants.items() if not value]
-
-
-def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
-    """`PORT: got 'many', wants a port number, …`; secrets are not repeated."""
-    variable = str(error["loc"][0]).upper()
-    field = next(
-        (
-            each
-            for name, each in Settings.model_fields.items()
-            if name.upper() == variable or variable in _names(each.validation_alias)
-        ),
-        None,
-    )
-    wants = field.description if field is not None else error["msg"]
-    if field is not None and "SecretStr" in str(field.annotation):
-        got = "a value too short"
-    elif variable in {"DATABASE_URL", "SUPABASE_DB_URL"}:
-        got = "something else"  # it may hold a password
-    else:
-        got = repr(str(error["input"])[:80])
-    return f"{variable}: got {got}, wants {wants}"
-
-
-def _names(alias: object) -> list[str]:
-    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []

@@ -1,0 +1,46 @@
+"""Reading the settings, with a sentence for everything that is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from foundation.settings.mistakes import SettingsError
+from foundation.settings.settings import Settings
+from foundation.settings.variables import names_of
+
+__all__ = ["load"]
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: with every mistake at once.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
+
+
+def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
+    """`PORT: got 'many', wants a port number, …`; secrets are not repeated."""
+    variable = str(error["loc"][0]).upper()
+    field = next(
+        (
+            each
+            for name, each in Settings.model_fields.items()
+            if name.upper() == variable or variable in names_of(each.validation_alias)
+        ),
+        None,
+    )
+    wants = field.description if field is not None else error["msg"]
+    if field is not None and "SecretStr" in str(field.annotation):
+        got = "a value too short"
+    elif variable in {"DATABASE_URL", "SUPABASE_DB_URL", "REDIS_URL", "NATS_URL"}:
+        got = "something else"  # it may hold a password
+    else:
+        got = repr(str(error["input"])[:80])
+    return f"{variable}: got {got}, wants {wants}"
