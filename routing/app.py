@@ -14,6 +14,7 @@ from routing import (
     credits,  # noqa: A004
     events,
     execute,
+    execute_validated,
     health,
     keys,
     metrics,
@@ -27,6 +28,19 @@ from routing.rooms import Rooms
 
 __all__ = ["create_app"]
 
+AREAS = (
+    execute,
+    execute_validated,
+    runs,
+    events,
+    conversations,
+    credits,
+    agents,
+    agent_metrics,
+    keys,
+    health,
+    metrics,
+)
 TITLE = "Switchyard"
 SUMMARY = "Durable runs of heavy agents, live streams, credits settled exactly once."
 
@@ -47,7 +61,7 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
     )
     app.state.rooms = rooms
     app.state.sockets = socket.Door(rooms)
-    for area in (execute, runs, events, conversations, credits, agents, agent_metrics, keys, health, metrics):
+    for area in AREAS:
         app.include_router(area.router())
     return app
 

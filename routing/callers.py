@@ -7,6 +7,7 @@ for all. Who cannot prove anything is counted by address.
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -17,7 +18,17 @@ from foundation.identity import Caller, CallerKind
 from foundation.limits import address_key, caller_key
 from routing.rooms import Rooms, rooms_of
 
-__all__ = ["CallerOf", "RoomsOf", "UserOf", "caller_of", "client_key", "user_of"]
+__all__ = [
+    "CallerOf",
+    "RoomsOf",
+    "ServiceOf",
+    "UserOf",
+    "caller_of",
+    "client_key",
+    "service_of",
+    "spoken_for",
+    "user_of",
+]
 
 RoomsOf = Annotated[Rooms, Depends(rooms_of)]
 
@@ -82,7 +93,36 @@ async def user_of(request: Request, rooms: RoomsOf, _bearer: object = _Bearer) -
     return caller
 
 
+async def service_of(request: Request, rooms: RoomsOf, _service: object = _Service) -> None:
+    """Nobody but the service; whom it speaks for stands in the body, which is read afterwards.
+
+    Raises:
+        WrongCaller: somebody else who is proved.
+    """
+    try:
+        rooms.authenticator.require_service(request.headers)
+    except WrongCaller:
+        await caller_of(request, rooms)
+        raise
+    except HeavyError:
+        count(request, rooms, key=client_key(request, rooms))
+        raise
+
+
+async def spoken_for(request: Request, rooms: Rooms, user_id: UUID) -> Caller:
+    """The user the service speaks for in its body, counted as that user.
+
+    Raises:
+        ConflictingCredentials: a header names another user.
+        RateLimited: the user asks too often.
+    """
+    caller = await rooms.authenticator.authenticate_service(request.headers, user_id=user_id)
+    count(request, rooms, key=caller_key(caller.user_id))
+    return caller
+
+
 CallerOf = Annotated[Caller, Depends(caller_of)]
+ServiceOf = Annotated[None, Depends(service_of)]
 UserOf = Annotated[Caller, Depends(user_of)]
 
 

@@ -30,7 +30,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
 
 
 def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[FieldError]:
-    """The fields `model` and the objects in its lists do not have, at most `MAX_ERRORS`.
+    """The fields that `model` and the objects in it do not have, at most `MAX_ERRORS`.
 
     Asked before the model is, which would describe every one of them: a million take it many seconds.
     """
@@ -40,18 +40,28 @@ def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[Fi
 
 def _strangers(document: dict[str, Json], model: type[BaseModel], *, path: Path) -> Iterator[Path]:
     names = {field.alias or name: field for name, field in model.model_fields.items()}
-    yield from ((*path, key) for key in document if key not in names)
+    if model.model_config.get("extra") == "forbid":
+        yield from ((*path, key) for key in document if key not in names)
     for name, field in names.items():
-        inner = next((each for each in get_args(field.annotation) if _is_model(each)), None)
-        items = document.get(name)
-        if inner is not None and isinstance(items, list):
-            for number, item in enumerate(items):
+        inner = next(_models_in(field.annotation), None)
+        value = document.get(name)
+        if inner is None:
+            continue
+        if isinstance(value, dict):
+            yield from _strangers(value, inner, path=(*path, name))
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
                 if isinstance(item, dict):
                     yield from _strangers(item, inner, path=(*path, name, number))
 
 
-def _is_model(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+# Any: an annotation is whatever Python takes for one.
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models an annotation names: itself, or in a list, an optional, or both."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def field_path(location: Iterable[str | int]) -> str:

@@ -10,13 +10,14 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from routing.answers import ProblemDocument
-from routing.models import ConversationBody, ExecuteBody, KeyBody
+from routing.models import ConversationBody, ExecuteBody, KeyBody, ValidatedBody
 
 __all__ = ["DescribedApp", "json_body", "problems", "streamed"]
 
 # Any: pieces of an OpenAPI document, as FastAPI takes them.
 Piece = dict[str, Any]
 
+BODIES: Final = (ConversationBody, ExecuteBody, KeyBody, ValidatedBody)
 COMPONENT: Final = "#/components/schemas/{model}"
 
 
@@ -69,7 +70,7 @@ def _leave_out_framework_errors(paths: Piece, schemas: Piece) -> None:
 
 
 def _by_hand() -> Piece:
-    bodies = [(model, "validation") for model in (ConversationBody, ExecuteBody, KeyBody)]
+    bodies = [(model, "validation") for model in BODIES]
     models = [*bodies, (ProblemDocument, "serialization")]
     _, document = models_json_schema(models, by_alias=True, ref_template=COMPONENT)  # type: ignore[arg-type]
     definitions: Piece = document["$defs"]

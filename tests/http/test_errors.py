@@ -179,7 +179,7 @@ async def test_an_answer_to_a_whole_body_keeps_the_connection(person: Person) ->
         ("GET", "/", 404, "not_found"),
         ("GET", "/api/runs/", 404, "not_found"),
         ("GET", "/ws", 404, "not_found"),
-        ("POST", "/api/agent/execute-validated", 404, "not_found"),
+        ("POST", "/api/agent/execute-validated/", 404, "not_found"),
         ("GET", EXECUTE, 405, "method_not_allowed"),
         ("DELETE", "/api/runs", 405, "method_not_allowed"),
         ("BREW", "/api/runs", 400, ""),
