@@ -7,6 +7,7 @@ the word of closing wait behind what a stuck client does not read, and then wait
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
@@ -19,6 +20,8 @@ __all__ = ["SocketProtocol"]
 
 MESSAGE_BYTES: Final = 256 * 1024
 PING_S: Final = 20.0
+# On its way to one client, in the kernel (which takes it twice) and here.
+UNSENT_BYTES: Final = 64 * 1024
 # What is still on its way from a client that sent too much is read for so long: closing with unread bytes
 # resets the connection, which takes the close code with it.
 LINGER_S: Final = 1.0
@@ -46,6 +49,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         # Frames hold tokens and what people say.
         self.conn.debug = False
         self.ping_interval = self.ping_timeout = PING_S
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Left to itself the kernel keeps 4 MB for a client that does not read.
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
+        self.transport.set_write_buffer_limits(high=UNSENT_BYTES)
 
     def data_received(self, data: bytes) -> None:
         if self.conn.parser_exc is not None:

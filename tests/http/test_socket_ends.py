@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -261,6 +264,32 @@ async def test_a_reader_that_does_not_read_is_given_up(
 
         await until(door.is_done)
         assert await client.closed() == 4408
+
+
+async def test_little_is_held_for_a_reader_that_does_not_read(
+    server: TestServer, writer: tuple[Person, list[str]]
+) -> None:
+    person, runs = writer
+    async with (
+        served_door(server, Tempo()) as door,
+        opened(door.url, query=f"?token={person.token}", max_queue=1, max_size=None) as client,
+    ):
+        await read_nothing(server, client, runs)
+        (connection,) = door.state.connections
+        assert isinstance(connection, SocketProtocol)
+
+        async def is_full() -> bool:
+            return not connection.writable.is_set()
+
+        await until(is_full)
+        assert held_bytes(connection.transport) <= 300_000
+
+
+def held_bytes(transport: asyncio.Transport) -> int:
+    """What this process and its kernel keep of what was sent and not yet taken."""
+    raw = transport.get_extra_info("socket")
+    unsent = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+    return transport.get_write_buffer_size() + int.from_bytes(unsent, sys.byteorder)
 
 
 async def test_a_reader_that_never_reads_again_is_cut_off(
