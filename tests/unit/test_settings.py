@@ -58,6 +58,7 @@ def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
         ("METRICS_TOKEN", "short-secret"),
         ("DATABASE_URL", "mysql://user:short-secret@db"),
         ("REDIS_URL", "http://user:short-secret@redis"),
+        ("REDIS_URL", "redis://user:short-secret/with-a-slash@redis:6379"),
         ("NATS_URL", "http://user:short-secret@nats"),
     ],
 )
