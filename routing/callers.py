@@ -1,7 +1,7 @@
 """Who calls, before anything else of a request is looked at, and how often that caller may.
 
 A proved caller is counted as such, so that an edge function speaking for many users does not use up one limit
-for all. Who cannot prove anything is counted by address.
+for all. Who cannot prove anything is counted by address, in this process alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
-from foundation.limits import address_key, caller_key
+from foundation.limits import LimitVerdict, address_key, caller_key
 from routing.rooms import Rooms, rooms_of
 
 __all__ = [
@@ -75,9 +75,9 @@ async def caller_of(
     try:
         caller = await rooms.authenticator.authenticate(request.headers)
     except HeavyError:
-        count(request, rooms, key=client_key(request, rooms))
+        tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
         raise
-    count(request, rooms, key=caller_key(caller.user_id))
+    tell(request, await rooms.limits.callers.check(caller_key(caller.user_id)))
     return caller
 
 
@@ -105,7 +105,7 @@ async def service_of(request: Request, rooms: RoomsOf, _service: object = _Servi
         await caller_of(request, rooms)
         raise
     except HeavyError:
-        count(request, rooms, key=client_key(request, rooms))
+        tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
         raise
 
 
@@ -117,7 +117,7 @@ async def spoken_for(request: Request, rooms: Rooms, user_id: UUID) -> Caller:
         RateLimited: the user asks too often.
     """
     caller = await rooms.authenticator.authenticate_service(request.headers, user_id=user_id)
-    count(request, rooms, key=caller_key(caller.user_id))
+    tell(request, await rooms.limits.callers.check(caller_key(caller.user_id)))
     return caller
 
 
@@ -126,9 +126,8 @@ ServiceOf = Annotated[None, Depends(service_of)]
 UserOf = Annotated[Caller, Depends(user_of)]
 
 
-def count(request: Request, rooms: Rooms, *, key: str) -> None:
-    """Count one request; the answer tells what is left (see `routing.middleware.headers`)."""
-    verdict = rooms.request_limit.check(key)
+def tell(request: Request, verdict: LimitVerdict) -> None:
+    """The answer tells what is left, refused or not (see `routing.middleware.headers`)."""
     request.state.rate_limit = verdict
     verdict.raise_if_refused()
 
