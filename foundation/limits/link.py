@@ -27,7 +27,7 @@ class Link:
         Raises:
             Exception: the client's own; `url` is none it can use. The text may repeat it.
         """
-        # Imported on first use: most servers have no Redis, and it costs as much as the framework.
+        # Imported on first use: most servers have no Redis.
         from limits.aio.storage import RedisStorage
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry

@@ -26,7 +26,7 @@ class Windows:
     def __init__(self, *, max_keys: int = MAX_KEYS, now: Callable[[], float] = time.time) -> None:
         """
         Args:
-            max_keys: keys remembered at once; about 250 bytes each.
+            max_keys: keys remembered at once; about 240 bytes each.
             now: seconds since the epoch.
         """
         self._max_keys = max_keys

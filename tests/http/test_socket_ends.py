@@ -195,6 +195,21 @@ async def test_the_sixth_socket_of_a_user_is_sent_away(server: TestServer, perso
     await until(comes_in)
 
 
+async def test_how_many_sockets_a_user_may_hold_is_a_setting(database_server: DatabaseServer) -> None:
+    url = await fresh_database(database_server)
+    async with (
+        running_server(url, sockets_per_user=3) as server,
+        server.person() as person,
+        AsyncExitStack() as three,
+    ):
+        for _ in range(3):
+            await three.enter_async_context(connected(server, person))
+        async with opened(server.url, query=f"?token={person.token}") as fourth:
+            assert (await fourth.hear("error"))["code"] == "rate_limited"
+            assert await fourth.closed() == 4429
+    await drop(database_server, url)
+
+
 async def test_a_socket_follows_ten_runs(server: TestServer, person: Person, client: Client) -> None:
     runs = [await client.begin(person, {"gate": "ten"}) for _ in range(10)]
     await client.execute(person, {"gate": "ten"}, requestId="eleventh")
