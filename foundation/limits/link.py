@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from foundation.limits.windows import Window
 
-__all__ = ["Link"]
+__all__ = ["CONNECTIONS", "Link"]
 
 PREFIX: Final = "switchyard"
-CONNECTIONS: Final = 16
+CONNECTIONS: Final = 16  # how many may ask at once
 CLOSE_S: Final = 1.0
 NO_END: Final = -1  # of PTTL; a window that is over is -2
 
@@ -29,14 +29,13 @@ class Link:
         """
         # Imported on first use: most servers have no Redis.
         from limits.aio.storage import RedisStorage
-        from redis.asyncio import BlockingConnectionPool, Redis
+        from redis.asyncio import ConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        self._pool = BlockingConnectionPool.from_url(
+        self._pool = ConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=None,
             socket_timeout=None,
             socket_connect_timeout=CLOSE_S,  # it bounds the goodbye as well
             protocol=2,
@@ -51,13 +50,13 @@ class Link:
     async def count(self, key: str, amount: int, *, window_s: int, known: Window | None) -> Window:
         """
         Raises:
-            ValueError: the answer is no count.
+            ValueError, TypeError: the answer is no count.
             Exception: the client's own.
         """
         # In one script with the end of the window, so that no count is left without one.
-        # Any: annotated as a number, it is whatever the server said.
-        count: Any = await self._storage.incr(key, window_s, amount)
-        if not isinstance(count, int) or count < amount:
+        count = await self._storage.incr(key, window_s, amount)
+        # An answer that is no number at all fails at this as well.
+        if count < amount:
             raise ValueError("the answer is no count")
         if count == amount:
             return Window(count, time.time() + window_s)

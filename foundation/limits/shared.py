@@ -1,6 +1,6 @@
 """Counting in Redis, so that all replicas count a caller together; without Redis nobody waits.
 
-    with Redis ──(no good answer within PATIENCE_S)──▶ alone ──(a trial is answered)──▶ with Redis
+    with Redis ──(no good answer within patience_s)──▶ alone ──(a trial is answered)──▶ with Redis
 
 While alone, `count` says None at once and the process counts by itself; one task of ours tries again every
 `rest_s` on new connections. So of a Redis that is away, slow or talks nonsense a request feels one wait at
@@ -16,7 +16,7 @@ import structlog
 
 from foundation.errors import HeavyError
 from foundation.lifecycle import TaskOwner
-from foundation.limits.link import Link
+from foundation.limits.link import CONNECTIONS, Link
 from foundation.limits.windows import Window
 from foundation.telemetry import Metrics
 
@@ -24,13 +24,14 @@ __all__ = ["SharedCounts"]
 
 log = structlog.get_logger(__name__)
 
-# Far more than an answer takes, also when the loop is held up, and little to wait once.
-PATIENCE_S: Final = 0.25
 TRIAL: Final = "trial"
 
 
 class SharedCounts:
     """Never raises because of Redis, neither at the start nor later."""
+
+    # Far more than an answer takes, and little to wait once.
+    patience_s = 0.25
 
     def __init__(self, url: str, *, metrics: Metrics, rest_s: float = 1.0) -> None:
         """
@@ -42,6 +43,7 @@ class SharedCounts:
         self._metrics = metrics
         self._rest_s = rest_s
         self._link: Link | None = None
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._tasks = TaskOwner("limits")
 
     async def start(self) -> None:
@@ -69,11 +71,18 @@ class SharedCounts:
         Args:
             known: the present window as it was when this process last heard of it.
         """
+        if self._link is None:
+            return None
+        # A crowd of our own making is no fault of Redis: to wait for a turn does not count.
+        async with self._turns:
+            return await self._ask(key, amount, window_s=window_s, known=known)
+
+    async def _ask(self, key: str, amount: int, *, window_s: int, known: Window | None) -> Window | None:
         link = self._link
-        if link is None:
+        if link is None:  # lost while this one waited
             return None
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self.patience_s):
                 return await link.count(key, amount, window_s=window_s, known=known)
         # Whatever it is: what Redis or its client does must refuse nobody.
         except Exception as error:
@@ -102,7 +111,7 @@ class SharedCounts:
         link: Link | None = None
         try:
             link = Link(self._url)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self.patience_s):
                 await link.count(TRIAL, 1, window_s=1, known=None)
         except Exception as error:
             if link is not None:
