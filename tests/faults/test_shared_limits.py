@@ -224,6 +224,28 @@ async def test_a_redis_that_hangs_is_waited_for_once(held: RedisServer, key: str
             await until(one.is_back)
 
 
+async def test_a_trial_under_way_when_the_server_stops_leaves_no_connection(key: str) -> None:
+    came, left = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.release()
+        await reader.read()
+        left.release()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(20), replica(url, 3, kind=Brisk) as one:
+            # The trial of the start, which has failed, and the next one.
+            await came.acquire()
+            await left.acquire()
+            await came.acquire()
+            assert await one.is_alone()
+
+        async with asyncio.timeout(5):
+            await left.acquire()
+
+
 async def test_a_redis_that_is_away_at_the_start_does_not_keep_a_server_from_starting(
     redis: RedisServer, key: str
 ) -> None:
