@@ -6,13 +6,15 @@ import asyncio
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.security import APIKeyQuery
 from starlette.responses import Response
 
 from foundation.errors import HeavyError
 from foundation.identity import Caller
 from heavy_agents.events import Page
 from heavy_agents.runs import Runs
+from routing.address_tokens import AddressTokenRoute
 from routing.answers import EventsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_after, parse_run_id
@@ -30,6 +32,16 @@ PAGE_EVENTS: Final = 200
 MAX_WAIT_S: Final = 60
 SSE: Final = "text/event-stream"
 
+# Only for the API's description: the route has made a header of it by then.
+_Token = Depends(
+    APIKeyQuery(
+        name="token",
+        scheme_name="token",
+        auto_error=False,
+        description="The user's access token, for `EventSource`, which can send no header.",
+    )
+)
+
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["events"])
@@ -37,6 +49,8 @@ def router() -> APIRouter:
         "/api/runs/{run_id}/events",
         read_events,
         methods=["GET"],
+        route_class_override=AddressTokenRoute,
+        dependencies=[_Token],
         summary="Read a run's events",
         response_model=EventsPage,
         responses={
