@@ -33,11 +33,14 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
-    """Connections to `port`, passed on to `target_port`; `accepted` counts them."""
+    """Connections to `port`, passed on to `target_port`; `accepted` counts them.
+
+    A server that was restarted may have another port: set `target_port`, and new connections go there.
+    """
 
     def __init__(self, target_port: int) -> None:
         self.accepted = 0
-        self._target_port = target_port
+        self.target_port = target_port
         # It holds the port while nothing listens there, so that a cut is a refusal and no stranger gets in.
         self._place = _bound(0)
         self.port: int = self._place.getsockname()[1]
@@ -102,7 +105,7 @@ class Relay:
             # Closing cancels what is open; a cancelled handler would be reported as an error.
             with suppress(OSError, asyncio.CancelledError):
                 await self._passing.wait()
-                await self._join((reader, writer), await asyncio.open_connection(HOST, self._target_port))
+                await self._join((reader, writer), await asyncio.open_connection(HOST, self.target_port))
         finally:
             _reset(writer)
             self._writers.discard(writer)
