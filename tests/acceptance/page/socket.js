@@ -88,9 +88,10 @@ export class Socket {
     if (run?.isCancelling) this.cancel(run);
   }
 
-  #refused({ code, error, requestId }) {
+  // With a `runId`: it can no longer be followed on this socket, but goes on.
+  #refused({ code, error, requestId, runId }) {
     const run = [...this.#runs].find((each) => each.key === requestId);
-    if (PASSING.has(code)) this.#lost(code);
+    if (PASSING.has(code) || runId !== undefined) this.#lost(code);
     else run?.refuse(code, error);
   }
 
