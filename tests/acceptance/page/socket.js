@@ -12,6 +12,7 @@ export class Socket {
   #socket = null;
   #isOpen = false;
   #tries = 0;
+  #denials = 0;
   #timer = null;
   #heardAt = 0;
 
@@ -69,7 +70,7 @@ export class Socket {
 
   #welcome() {
     this.#isOpen = true;
-    this.#tries = 0;
+    this.#tries = this.#denials = 0;
     this.onState("open");
     for (const run of this.#runs) this.#ask(run);
   }
@@ -113,7 +114,8 @@ export class Socket {
 
   #lost(reason) {
     this.#drop();
-    if (HOPELESS.has(reason) || (reason === 4401 && this.#tries > 1)) {
+    // A token may have expired on the way; a second, fresh one has not.
+    if (HOPELESS.has(reason) || (reason === 4401 && ++this.#denials > 1)) {
       this.onState(`refused (${reason})`);
       for (const run of this.#runs) run.refuse(`closed ${reason}`, "the server does not let this page in");
     } else if (this.#wanted) {
