@@ -96,7 +96,7 @@ export class Stream {
       source.onerror = () => {
         if (source.readyState === EventSource.CLOSED) return mine.stop();
         listen();
-        this.onState("lost, the browser is coming back");
+        if (run.end === null) this.onState("lost, the browser is coming back");
       };
       listen();
     });
