@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
 FORECASTER = "00000000-0000-4000-a000-000000000002"
 READY_WITHIN_S = 30.0
+PROGRAM = ("railway_server.py",)
 
 
 def free_port() -> int:
@@ -74,11 +75,29 @@ class ServerProcess:
     @asynccontextmanager
     async def running(cls, **settings: str) -> AsyncIterator[ServerProcess]:
         """A ready server; killed at the end if it still lives."""
+        async with cls.of(settings) as server:
+            yield server
+
+    @classmethod
+    @asynccontextmanager
+    async def of(
+        cls, settings: Mapping[str, str], *, program: Sequence[str] = PROGRAM, log_file: Path | None = None
+    ) -> AsyncIterator[ServerProcess]:
+        """
+        Args:
+            log_file: where all that it writes goes; to where the test writes if None.
+        """
         port = free_port()
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "railway_server.py", cwd=ROOT, env=environment(configured)
-        )
+        with nullcontext() if log_file is None else log_file.open("wb") as written:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *program,
+                cwd=ROOT,
+                env=environment(configured),
+                stdout=written,
+                stderr=None if written is None else asyncio.subprocess.STDOUT,
+            )
         _, token, _ = await run_command("token", **settings)
         client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
