@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
+import httpx2
 import orjson
 import pytest
 from structlog.testing import capture_logs
@@ -66,17 +68,23 @@ def _settings(model: ModelServer) -> dict[str, object]:
     return {"openai_api_key": MODEL_KEY, "openai_base_url": model.url, "sockets_per_user": 1000}
 
 
+# Any: options of the client.
+async def ask(stage: Stage, path: str, **options: Any) -> httpx2.Response:
+    """Ask again if an idle connection was closed just when it was used."""
+    try:
+        return await stage.person.client.post(path, **options)
+    except httpx2.TransportError:
+        return await stage.person.client.post(path, **options)
+
+
 async def begin(stage: Stage, dice: random.Random) -> list[Reader]:
     """A run that asks a model or says anything else, and may fail; and those who will follow it."""
     asks_model = dice.random() < 0.2
     agent_id = stage.chat_id if asks_model else stage.person.agent_id
     body = stage.person.body({} if asks_model else input_of(dice), agentId=str(agent_id), stream=True)
     key = f"key-{dice.getrandbits(64)}"
-    answer = await stage.person.client.post(
-        "/api/agent/execute",
-        json=body | {"stream": False},
-        headers={"Prefer": "respond-async", "Idempotency-Key": key},
-    )
+    headers = {"Prefer": "respond-async", "Idempotency-Key": key}
+    answer = await ask(stage, "/api/agent/execute", json=body | {"stream": False}, headers=headers)
     assert answer.status_code in {200, 202}, answer.text
     run_id, written = str(answer.json()["runId"]), orjson.dumps(body)
     return [
@@ -95,7 +103,7 @@ async def disturb(stage: Stage, run_id: str, dice: random.Random) -> None:
     elif fate < 0.5:
         # Whoever waits to be cancelled is; who has ended by then stays as it is.
         await asyncio.sleep(0.5)
-        await stage.person.client.post(f"/api/runs/{run_id}/cancel")
+        await ask(stage, f"/api/runs/{run_id}/cancel")
     for server in stage.servers:
         server.echo.gates[run_id].set()
 
