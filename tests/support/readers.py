@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from tests.support.bare import Bare, message, opening
+import orjson
+
+from tests.support.bare import PONG, Bare, frame, message, opening
 from tests.support.cuts import Cut, How, When, draw, is_terminal
 from tests.support.tails import PageTail, SocketTail, StreamTail, Tail
 
@@ -62,6 +64,11 @@ class Reader:
     _silent: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
+    def after(self) -> int:
+        """The number of the last event that is here as a whole."""
+        return int(orjson.loads(self.told[-1][1])["seq"]) if self.told else 0
+
+    @property
     def has_end(self) -> bool:
         return bool(self.told) and is_terminal(self.told[-1][1])
 
@@ -89,6 +96,8 @@ class Reader:
                     is_cut = await self._listen(bare, tail, _request(transport, replica, self), cut)
             except TimeoutError:
                 is_cut = True
+            numbers = [orjson.loads(each)["seq"] for each in tail.told]
+            assert numbers == list(range(self.after + 1, self.after + 1 + len(numbers))), transport
             self.told += [(transport, each) for each in tail.told]
             if is_cut and cut is not None:
                 self.hits.append(Hit(cut, transport, tail.pending))
@@ -120,9 +129,11 @@ class Reader:
 
     async def _talk(self, bare: Bare, tail: SocketTail, said: int) -> int:
         """What a socket is told, one after the other: from where on, and at the end whether that is all."""
+        while tail.pinged:
+            await bare.say(frame(PONG, tail.pinged.pop()))
         has_end = self.has_end or (bool(tail.told) and is_terminal(tail.told[-1]))
         if said == 0 and tail.said:
-            await bare.say(message("agent_resume", runId=self.run_id, after=len(self.told)))
+            await bare.say(message("agent_resume", runId=self.run_id, after=self.after))
             return 1
         if said == 1 and len(tail.said) > 1 and has_end:
             await bare.say(message("ping"))
@@ -170,7 +181,7 @@ def _tail(transport: Transport) -> Tail:
 
 
 def _request(transport: Transport, replica: Replica, reader: Reader) -> bytes:
-    after, query, accept, more = len(reader.told), "", "text/event-stream", ""
+    after, query, accept, more = reader.after, "", "text/event-stream", ""
     match transport:
         case Transport.SOCKET:
             return opening(token=replica.token)

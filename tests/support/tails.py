@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import httptools
 import orjson
 
-from tests.support.bare import TEXT, Frames
+from tests.support.bare import PING, TEXT, Frames
 
 __all__ = ["PageTail", "SocketTail", "StreamTail", "Tail"]
 
@@ -100,6 +100,7 @@ class SocketTail:
     def __init__(self) -> None:
         self.told: list[bytes] = []
         self.said: list[Message] = []
+        self.pinged: list[bytes] = []  # and to be answered
         self.is_over = False
         self._frames = Frames()
         self._head: bytes | None = b""
@@ -118,9 +119,11 @@ class SocketTail:
             assert head.startswith(b"HTTP/1.1 101"), head
             self._head = None
         for opcode, payload in self._frames.feed(data):
-            assert opcode in {TEXT, 0x9}, (opcode, payload)
+            assert opcode in {TEXT, PING}, (opcode, payload)
             if opcode == TEXT:
                 self._hear(payload)
+            else:
+                self.pinged.append(payload)
 
     def _hear(self, payload: bytes) -> None:
         message: Message = orjson.loads(payload)
