@@ -9,9 +9,11 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import count, islice
 from typing import Any
 from uuid import UUID
 
@@ -77,12 +79,29 @@ async def ask(stage: Stage, path: str, **options: Any) -> httpx2.Response:
         return await stage.person.client.post(path, **options)
 
 
-async def begin(stage: Stage, dice: random.Random) -> list[Reader]:
+class Fate(Enum):
+    """What befalls a run while its readers are cut off: nothing, a cancel, or the end of its lease."""
+
+    NONE = auto()
+    CANCELLED = auto()
+    LOST = auto()
+
+
+def fates() -> Iterator[Fate]:
+    """A loss takes seconds to be noticed, so there are few."""
+    for number in count():
+        yield Fate.LOST if number % 20 == 1 else Fate.CANCELLED if number % 6 == 2 else Fate.NONE
+
+
+async def begin(stage: Stage, fate: Fate, dice: random.Random) -> list[Reader]:
     """A run that asks a model or says anything else, and may fail; and those who will follow it."""
-    asks_model = dice.random() < 0.2
-    agent_id = stage.chat_id if asks_model else stage.person.agent_id
-    body = stage.person.body({} if asks_model else input_of(dice), agentId=str(agent_id), stream=True)
+    asks_model = fate is Fate.NONE and dice.random() < 0.25
     key = f"key-{dice.getrandbits(64)}"
+    told = {} if asks_model else input_of(dice)
+    if fate is not Fate.NONE:
+        told["halt"] = key
+    agent_id = stage.chat_id if asks_model else stage.person.agent_id
+    body = stage.person.body(told, agentId=str(agent_id), stream=True)
     headers = {"Prefer": "respond-async", "Idempotency-Key": key}
     answer = await ask(stage, "/api/agent/execute", json=body | {"stream": False}, headers=headers)
     assert answer.status_code in {200, 202}, answer.text
@@ -93,19 +112,28 @@ async def begin(stage: Stage, dice: random.Random) -> list[Reader]:
     ]
 
 
-async def disturb(stage: Stage, run_id: str, dice: random.Random) -> None:
-    """Cancel it, or end its lease so that it is begun again, or leave it alone."""
+async def disturb(stage: Stage, reader: Reader, fate: Fate, dice: random.Random) -> None:
+    """A run that is to be disturbed waits in the middle of a step until it was."""
+    if fate is Fate.NONE:
+        return
     await asyncio.sleep(dice.uniform(0.05, 0.5))
-    fate = dice.random()
-    if fate < 0.2:
-        async with stage.turn:
-            await Tables(stage.servers[0].sql).expire(run_id)
-    elif fate < 0.5:
-        # Whoever waits to be cancelled is; who has ended by then stays as it is.
-        await asyncio.sleep(0.5)
-        await ask(stage, f"/api/runs/{run_id}/cancel")
+    if fate is Fate.CANCELLED:
+        await ask(stage, f"/api/runs/{reader.run_id}/cancel")
+    else:
+        await until(lambda: is_begun_again(stage, reader.run_id), within_s=30)
     for server in stage.servers:
-        server.echo.gates[run_id].set()
+        server.echo.gates[reader.key].set()
+
+
+async def is_begun_again(stage: Stage, run_id: str) -> bool:
+    """End its lease once more: a heartbeat may have renewed it before anybody saw that it had ended."""
+    async with stage.turn:
+        epoch: int = await stage.servers[0].sql.fetchval(
+            "select epoch from switchyard.runs where id = $1", UUID(run_id)
+        )
+        if epoch == 1:
+            await Tables(stage.servers[0].sql).expire(run_id)
+    return epoch > 1
 
 
 async def log_of(stage: Stage, run_id: str) -> list[Event]:
@@ -141,11 +169,11 @@ async def check(stage: Stage, reader: Reader) -> None:
     assert [event.is_terminal for event in log] == [False] * (len(log) - 1) + [True]
 
 
-async def follow_cut(stage: Stage, dice: random.Random) -> list[Hit]:
+async def follow_cut(stage: Stage, fate: Fate, dice: random.Random) -> list[Hit]:
     """One run, its readers, and what befalls it."""
-    readers = await begin(stage, dice)
+    readers = await begin(stage, fate, dice)
     await asyncio.gather(
-        disturb(stage, readers[0].run_id, dice), *(reader.read(cuts=CUTS_A_READER) for reader in readers)
+        disturb(stage, readers[0], fate, dice), *(reader.read(cuts=CUTS_A_READER) for reader in readers)
     )
     for reader in readers:
         await check(stage, reader)
@@ -165,15 +193,18 @@ def tasks() -> Counter[str]:
 
 
 async def test_readers_cut_off_anywhere_come_back_to_the_same_transcript(stage: Stage) -> None:
-    dice, hits = random.Random(SEED), list[Hit]()  # noqa: S311 - no secret
+    dice, befalling, hits = random.Random(SEED), fates(), list[Hit]()  # noqa: S311 - no secret
     print(f"seed={SEED} cuts={CUTS}")  # noqa: T201 - to repeat a failure
-    await follow_cut(stage, dice)
+    await follow_cut(stage, Fate.NONE, dice)
     before = tasks()
 
     with capture_logs() as logged:
         while len(hits) < CUTS:
             rounds = await asyncio.gather(
-                *(follow_cut(stage, random.Random(dice.random())) for _ in range(RUNS))  # noqa: S311
+                *(
+                    follow_cut(stage, fate, random.Random(dice.random()))  # noqa: S311 - no secret
+                    for fate in islice(befalling, RUNS)
+                )
             )
             hits += [hit for each in rounds for hit in each]
 

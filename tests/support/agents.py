@@ -2,6 +2,7 @@
 
 {"chunks": ["a", "b"],           emitted one by one, each in an event of its own
  "events": [{"type": "weather", "fields": {"sun": true}, "pause_ms": 5}],   then these, as they are
+ "halt": "name",                 in the middle of these it waits until the test opens that gate
  "gate": "name",                 then waits until the test opens the gate
  "files": {"a.txt": "…"},        kept as artifacts
  "fail": "sentence"}             fails with it; "bug": true breaks instead; "burn": true uses up the hold
@@ -60,11 +61,13 @@ class EchoAgent:
         return str(await ctx.step("say", work))
 
     async def _tell(self, ctx: Context, told: dict[str, Json]) -> None:
-        events = told.get("events", [])
+        events, halt = told.get("events", []), told.get("halt")
         assert isinstance(events, list)
 
         async def work() -> Json:
-            for event in events:
+            for number, event in enumerate(events):
+                if halt and number == len(events) // 2:
+                    await self.gates[str(halt)].wait()
                 assert isinstance(event, dict)
                 fields, pause_ms = event["fields"], event["pause_ms"]
                 assert isinstance(fields, dict)
