@@ -21,7 +21,7 @@ from routing.socket.protocol import SocketProtocol
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.process import ServerProcess
 from tests.support.server import ORIGIN, Person, TestServer, running_server, until
-from tests.support.sockets import Client, connected, opened, served_door
+from tests.support.sockets import Client, connected, opened, read_nothing, served_door
 
 AT_ONCE = 4
 UPGRADE = ["GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"]
@@ -252,19 +252,6 @@ async def writer(server: TestServer) -> AsyncIterator[tuple[Person, list[str]]]:
     """Somebody whose runs are far more than all buffers hold."""
     async with server.person() as person:
         yield person, [await person.ended({"chunks": ["x" * 50_000] * 18}) for _ in range(7)]
-
-
-async def read_nothing(server: TestServer, client: Client, runs: list[str]) -> None:
-    """Ask for `runs`, and return once they are being sent."""
-    await client.hear("connected")
-    for run_id in runs:
-        await client.say("agent_resume", runId=run_id)
-
-    async def reads() -> bool:
-        metrics = server.backend.app.state.rooms.metrics
-        return bool(metrics.registry.get_sample_value("heavy_agent_readers", {"transport": "ws"}))
-
-    await until(reads)
 
 
 async def test_a_reader_that_does_not_read_is_given_up(

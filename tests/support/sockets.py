@@ -20,9 +20,9 @@ from routing import HttpProtocol
 from routing.socket import Door
 from routing.socket.connection import Tempo
 from routing.socket.protocol import SocketProtocol
-from tests.support.server import Document, Person, TestServer
+from tests.support.server import Document, Person, TestServer, until
 
-__all__ = ["LIMIT_S", "Client", "Served", "connected", "opened", "served_door"]
+__all__ = ["LIMIT_S", "Client", "Served", "connected", "opened", "read_nothing", "served_door"]
 
 LIMIT_S = 10
 ENDS = frozenset({"agent_execution_complete", "agent_execution_error"})
@@ -98,6 +98,19 @@ async def connected(server: TestServer, person: Person) -> AsyncIterator[Client]
     async with opened(server.url, protocols=["switchyard.v1", f"jwt-{person.token}"]) as client:
         await client.hear("connected")
         yield client
+
+
+async def read_nothing(server: TestServer, client: Client, runs: list[str]) -> None:
+    """Ask for `runs`, and return once they are being sent."""
+    await client.hear("connected")
+    for run_id in runs:
+        await client.say("agent_resume", runId=run_id)
+
+    async def reads() -> bool:
+        metrics = server.backend.app.state.rooms.metrics
+        return bool(metrics.registry.get_sample_value("heavy_agent_readers", {"transport": "ws"}))
+
+    await until(reads)
 
 
 @dataclass(frozen=True)
