@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 # By name, so that the library behind it is loaded when the server starts and not with every command.
 SOCKET_PROTOCOL: Final = "routing.socket.protocol:SocketProtocol"
 
+AUTH: Final = "auth"
+
 
 class Door:
     """The ASGI application of every WebSocket; there is one path."""
@@ -101,10 +103,11 @@ class Door:
         """The token of the first message, which must be `auth`."""
         late = InvalidToken(f"no token came within {self._tempo.auth_s:g} s; begin with `auth`")
         connection.expire(self._tempo.auth_s, farewell(late))
-        message = message_of(read(await connection.receive()))
-        if not isinstance(message, Auth):
-            raise InvalidToken("the first message must be `auth` with the access token")
-        return message.token
+        document = read(await connection.receive())
+        # Before its fields are: what a stranger says is not judged any further.
+        if document["type"] == AUTH and isinstance(message := message_of(document), Auth):
+            return message.token
+        raise InvalidToken("the first message must be `auth` with the access token")
 
     def _count_stranger(self, websocket: WebSocket) -> None:
         self._rooms.limits.strangers.check(client_key(websocket, self._rooms)).raise_if_refused()

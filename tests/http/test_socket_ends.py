@@ -100,6 +100,15 @@ async def test_nothing_is_done_before_the_token_is_proved(
     assert await server.counts() == before
 
 
+@pytest.mark.parametrize("type_", ["agent_execute", "agent_resume", "agent_dance"])
+async def test_what_a_stranger_says_wrongly_is_not_explained(server: TestServer, type_: str) -> None:
+    async with opened(server.url) as client:
+        await client.say(type_, surprise=1)
+
+        assert (await client.hear("error"))["code"] == "invalid_token"
+        assert await client.closed() == 4401
+
+
 async def test_who_does_not_sign_in_is_sent_away(server: TestServer) -> None:
     async with served_door(server, Tempo(auth_s=0.05)) as door, opened(door.url) as client:
         assert (await client.hear("error"))["code"] == "invalid_token"
