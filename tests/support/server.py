@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ SERVICE_SECRET = "the-service-secret-of-these-tests-0123456789"
 METRICS_TOKEN = "the-metrics-token-of-these-tests"
 ORIGIN = "https://app.example"
 JWKS_PATH = "/auth/v1/.well-known/jwks.json"
+
+# It is plain HTTP, and to load the certificates of this machine takes longer than most requests.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 # Any: JSON documents, whose shape each test knows.
 Document = dict[str, Any]
@@ -104,7 +108,9 @@ class TestServer:
 
     def client(self, **headers: str) -> httpx2.AsyncClient:
         """Somebody without credentials, unless `headers` are some."""
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return httpx2.AsyncClient(
+            base_url=self.url, headers=headers, timeout=20, trust_env=False, verify=NO_TLS
+        )
 
     @asynccontextmanager
     async def person(self, *, balance: int = 1000, plan: str = "enterprise") -> AsyncIterator[Person]:
