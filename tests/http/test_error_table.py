@@ -46,6 +46,7 @@ from tests.support.provocations import (
     reading_nothing,
     saying_what_is_no_message,
     sending_a_body_that_stops,
+    starting_what_only_the_service_may,
 )
 from tests.support.refusals import By, Told
 from tests.support.scenes import Scenes, open_scenes
@@ -146,7 +147,7 @@ ROWS = [
         403,
         cells(
             http=Proof(managing_keys_as_the_service),
-            sse=NotThere("every caller may follow the runs it may start"),
+            sse=Proof(starting_what_only_the_service_may),
             ws=NotThere(ONE_KIND),
         ),
     ),

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from routing.models import ConversationBody, ExecuteBody, KeyBody
+from routing import models
 from routing.socket.inbound import MODELS
 from tests.support.server import SERVICE_SECRET, Document, Person, TestServer
 from tests.support.sockets import Client, opened
@@ -100,6 +100,9 @@ MESSAGES = [
     Message(Thing.AGENT, "agent_not_found", "agent_execute", "agentId"),
     Message(Thing.CONVERSATION, "conversation_not_found", "agent_execute", "conversationId"),
 ]
+# Only the service is let in there, which has checked the agent, or one that has no row at all.
+VALIDATED = "/api/agent/execute-validated"
+TRUSTED = {(VALIDATED, "agentId")}
 # A position is asked for that the run does not have, so its own reader is refused too, by another code.
 BEYOND = "?after=99999"
 
@@ -220,6 +223,20 @@ def expected(door: Door, who: Who) -> str | None:
     return "wrong_caller" if door.thing is Thing.KEY and who is not Who.USER else None
 
 
+@pytest.mark.parametrize("who", [Who.USER, Who.KEY, Who.NOBODY])
+async def test_who_is_not_trusted_learns_nothing_of_an_agent_sent_along(
+    server: TestServer, owners: tuple[Owner, Owner], who: Who
+) -> None:
+    asker, other = owners
+    door = Door(Thing.AGENT, "wrong_caller", "POST", VALIDATED, field="agentId")
+    names = [asker.things[Thing.AGENT], other.things[Thing.AGENT], str(uuid4()), *MALFORMED]
+    async with server.client(**credentials(who, asker)) as client:
+        answers = [seen(await ask(client, door, each, asker)) for each in names]
+
+    assert answers == answers[:1] * len(names)
+    assert answers[0][0] == (401 if who is Who.NOBODY else 403)
+
+
 @pytest.mark.parametrize("message", MESSAGES, ids=str)
 async def test_on_a_socket_too(server: TestServer, owners: tuple[Owner, Owner], message: Message) -> None:
     asker, other = owners
@@ -288,35 +305,46 @@ def test_no_route_with_an_id_is_left_out(server: TestServer) -> None:
     assert with_id == {(door.method, door.path) for door in DOORS if door.field is None}
 
 
-def test_no_field_with_an_id_is_left_out() -> None:
+async def test_no_field_with_an_id_is_left_out(server: TestServer) -> None:
+    described = await description(server)
     of_bodies = {
         (path, field)
-        for path, model in (
-            ("/api/agent/execute", ExecuteBody),
-            ("/api/conversations", ConversationBody),
-            ("/api/keys", KeyBody),
-        )
-        for field in ids(model)
+        for path, operation in operations(described)
+        if "requestBody" in operation
+        for field in ids(getattr(models, model_of(operation)))
     }
     of_messages = {(type_, field) for type_, model in MODELS.items() for field in ids(model)}
 
-    assert of_bodies == {(door.path, door.field) for door in DOORS if door.field is not None}
+    assert of_bodies == {(door.path, door.field) for door in DOORS if door.field is not None} | TRUSTED
     assert of_messages == {(message.type, message.field) for message in MESSAGES}
 
 
-async def test_no_query_names_a_thing(server: TestServer) -> None:
-    async with server.client() as client:
-        paths = (await client.get("/openapi.json")).json()["paths"]
-
+async def test_no_query_but_one_names_a_thing(server: TestServer) -> None:
     queries = {
         parameter["name"]
-        for operations in paths.values()
-        for operation in operations.values()
+        for _, operation in operations(await description(server))
         for parameter in operation.get("parameters", [])
         if parameter["in"] == "query"
     }
-    # `before` names a run; `after` and the others are numbers.
+
+    # `before` names a run; the others are numbers.
     assert queries == {"before", "after", "limit", "wait"}
+
+
+async def description(server: TestServer) -> Document:
+    async with server.client() as client:
+        document: Document = (await client.get("/openapi.json")).json()
+    return document
+
+
+def operations(described: Document) -> Iterator[tuple[str, Document]]:
+    for path, methods in described["paths"].items():
+        yield from ((path, operation) for operation in methods.values())
+
+
+def model_of(operation: Document) -> str:
+    schema: Document = operation["requestBody"]["content"]["application/json"]["schema"]
+    return str(schema["$ref"]).rpartition("/")[2]
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, str]]:

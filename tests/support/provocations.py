@@ -50,6 +50,7 @@ __all__ = [
     "saying_what_is_no_message",
     "sending_a_body_that_stops",
     "somebody",
+    "starting_what_only_the_service_may",
 ]
 
 EVIL = "https://evil.example"
@@ -223,6 +224,16 @@ async def managing_keys_as_the_service(scenes: Scenes, by: By) -> AsyncIterator[
                 return told_in_answer(await edge.get("/api/keys"))
 
             yield server, ask
+
+
+async def starting_what_only_the_service_may(scenes: Scenes, by: By) -> AsyncIterator[Asking]:
+    async with somebody(scenes) as (server, person):
+
+        async def ask() -> Told:
+            path, headers = "/api/agent/execute-validated", {"accept": "text/event-stream"}
+            return told_in_answer(await person.client.post(path, json=person.body(), headers=headers))
+
+        yield server, ask
 
 
 async def coming_from_another_page(scenes: Scenes, by: By) -> AsyncIterator[Asking]:
