@@ -353,7 +353,7 @@ def routes(app: FastAPI) -> Iterator[tuple[str, str]]:
     for router in included:
         for route in router.routes if router is not None else ():
             assert isinstance(route, APIRoute)
-            yield from ((method, route.path) for method in route.methods)
+            yield from ((method, route.path) for method in route.methods or ())
 
 
 def ids(model: type[BaseModel]) -> set[str]:
