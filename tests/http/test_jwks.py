@@ -1,88 +1,25 @@
+"""The project's keys, as fresh as they need to be: fetched seldom, kept when the project fails."""
+
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.types import Send
 
-from foundation.errors import InvalidToken
-from foundation.identity import Authenticator, KeysUnavailable
-from foundation.outbound import Outbound
-from foundation.settings import Settings
-from tests.support.tokens import Json, TokenForge, compact, public_jwk
-from tests.support.web import Web, serve_web
-
-USER = UUID("3d1f7c1a-6a52-4e2b-8f0b-7a5f3c9d2e10")
-PATH = "/auth/v1/.well-known/jwks.json"
-MAX_AGE_S = 600
-
-
-class MovedClock:
-    """A clock that moves when told. It starts now, because the forge dates tokens with the wall clock."""
-
-    def __init__(self) -> None:
-        self._wall_s = time.time()
-        self._monotonic_s = 1_000.0
-
-    def move(self, seconds: float) -> None:
-        """Only the monotonic clock: keys age by it, tokens do not."""
-        self._monotonic_s += seconds
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self._wall_s, UTC)
-
-    def monotonic(self) -> float:
-        return self._monotonic_s
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project that publishes keys, and an authenticator that reads them."""
-
-    web: Web
-    forge: TokenForge
-    clock: MovedClock
-    authenticator: Authenticator
-
-    def publish(self, keys: Json | None = None, *, max_age_s: int = MAX_AGE_S) -> None:
-        document = json.dumps(keys or self.forge.jwks()).encode()
-        self.web.reply(PATH, document, headers={"cache-control": f"public, max-age={max_age_s}"})
-
-    def fetches(self) -> int:
-        return len(self.web.asked_for(PATH))
-
-    async def takes(self, token: str) -> bool:
-        try:
-            return (await self.authenticator.verify(token)).user_id == USER
-        except InvalidToken:
-            return False
-
-    def invented(self, kid: str) -> str:
-        header = {"alg": "ES256", "kid": kid}
-        return compact(header, self.forge.claims(USER), self.forge.signer("ES256"))
+from foundation.identity import KeysUnavailable
+from tests.support.project import KEYS_PATH, MAX_AGE_S, USER, Project, publishing
+from tests.support.tokens import TokenForge, compact, public_jwk
 
 
 @pytest.fixture
 async def project() -> AsyncIterator[Project]:
-    async with serve_web() as web:
-        outbound = Outbound()
-        await outbound.start()
-        settings = Settings(_env_file=None, DATABASE_URL="postgresql://db", SUPABASE_URL=web.url)
-        clock = MovedClock()
-        authenticator = Authenticator(settings, outbound=outbound, clock=clock)
-        project = Project(web, TokenForge(issuer=settings.issuer), clock, authenticator)
-        project.publish()
+    async with publishing() as project:
         yield project
-        await authenticator.stop()
-        await outbound.stop()
 
 
 async def test_keys_are_fetched_once_and_kept(project: Project) -> None:
@@ -94,7 +31,7 @@ async def test_keys_are_fetched_once_and_kept(project: Project) -> None:
 
 async def test_the_start_fetches_ahead_and_does_not_wait(project: Project) -> None:
     await project.authenticator.start()
-    await project.web.until_asked(PATH)
+    await project.web.until_asked(KEYS_PATH)
 
     assert await project.takes(project.forge.token(USER))
     assert project.fetches() == 1
@@ -178,7 +115,7 @@ async def test_known_keys_go_on_when_the_project_answers_nonsense(
     token = project.forge.token(USER)
     await project.takes(token)
     headers = {"location": "http://169.254.169.254/latest"} if status == 302 else {}
-    project.web.reply(PATH, document, status=status, headers=headers)
+    project.web.reply(KEYS_PATH, document, status=status, headers=headers)
 
     project.clock.move(MAX_AGE_S)
 
@@ -195,7 +132,7 @@ async def test_known_keys_go_on_when_the_project_never_finishes_its_answer(proje
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await left.wait()
 
-    project.web.answers[PATH] = hang
+    project.web.answers[KEYS_PATH] = hang
     project.clock.move(MAX_AGE_S)
 
     assert await project.takes(token)
@@ -207,7 +144,7 @@ async def test_known_keys_go_on_when_the_project_never_finishes_its_answer(proje
 async def test_a_failed_fetch_is_not_repeated_before_the_cooldown(project: Project) -> None:
     token = project.forge.token(USER)
     await project.takes(token)
-    project.web.reply(PATH, b"", status=503)
+    project.web.reply(KEYS_PATH, b"", status=503)
     project.clock.move(MAX_AGE_S)
 
     for _ in range(20):
@@ -221,7 +158,7 @@ async def test_a_failed_fetch_is_not_repeated_before_the_cooldown(project: Proje
 
 
 async def test_a_good_token_is_not_called_bad_while_no_keys_could_be_fetched(project: Project) -> None:
-    project.web.reply(PATH, b"", status=503)
+    project.web.reply(KEYS_PATH, b"", status=503)
     token = project.forge.token(USER)
 
     with pytest.raises(KeysUnavailable) as unavailable:
@@ -236,7 +173,7 @@ async def test_a_good_token_is_not_called_bad_while_no_keys_could_be_fetched(pro
 
 async def test_an_unknown_key_is_not_called_bad_while_the_project_is_down(project: Project) -> None:
     await project.takes(project.forge.token(USER))
-    project.web.reply(PATH, b"", status=503)
+    project.web.reply(KEYS_PATH, b"", status=503)
     project.clock.move(30)
 
     with pytest.raises(KeysUnavailable):
@@ -256,7 +193,7 @@ async def test_a_malformed_key_id_is_never_looked_up(project: Project) -> None:
 async def test_no_credential_is_sent_for_the_keys(project: Project) -> None:
     await project.takes(project.forge.token(USER))
 
-    sent = project.web.asked_for(PATH)[0].headers
+    sent = project.web.asked_for(KEYS_PATH)[0].headers
     assert not {"authorization", "cookie", "apikey", "x-railway-secret"} & sent.keys()
 
 

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 import railway_server
 from foundation.settings import Settings
@@ -36,6 +37,7 @@ __all__ = [
     "assert_problem",
     "messages",
     "running_server",
+    "served",
     "until",
 ]
 
@@ -162,7 +164,7 @@ async def running_server(database_url: str, **settings: object) -> AsyncIterator
         )
         await backend.lifecycle.start()
         try:
-            async with connected(database_url) as sql, _served(backend) as url:
+            async with connected(database_url) as sql, served(backend.app) as url:
                 yield TestServer(url, forge=forge, echo=echo, sql=sql, backend=backend)
         finally:
             await backend.lifecycle.drain(within_s=5)
@@ -217,10 +219,11 @@ async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 5.0) 
 
 
 @asynccontextmanager
-async def _served(backend: railway_server.Backend) -> AsyncIterator[str]:
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """`app` as the server serves it, until the block ends; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            backend.app,
+            app,
             http=HttpProtocol,
             ws=SOCKET_PROTOCOL,
             lifespan="off",
