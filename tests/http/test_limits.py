@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.server import SERVICE_SECRET, TestServer, assert_problem, running_server, until
+from tests.support.sockets import connected
 
 PER_MINUTE = 5
 
@@ -118,3 +120,75 @@ async def test_one_user_may_read_a_hundred_streams(open_server: TestServer) -> N
 
         await until(is_let_in)
         open_server.echo.gates["crowd"].set()
+
+
+async def test_every_answer_to_somebody_tells_what_is_left(open_server: TestServer) -> None:
+    async with open_server.person() as person:
+        run_id = await person.ended({"chunks": ["a"]})
+        events = f"/api/runs/{run_id}/events"
+        answers = [
+            await person.client.get("/api/credits"),
+            await person.client.get(events),
+            await person.client.get(f"{events}?after=3"),
+            await person.client.get(f"{events}?after=99"),
+            await person.client.get("/api/runs/no-run"),
+            await person.client.post("/api/agent/execute", json={}),
+            await person.client.post("/api/agent/execute", content=b"{}"),
+            await person.execute({"chunks": ["a"]}),
+            await person.execute({"chunks": ["a"]}, stream=True),
+            await person.execute({"fail": "no"}),
+            await person.execute({"gate": "left"}, headers={"Prefer": "respond-async"}),
+        ]
+        open_server.echo.gates["left"].set()
+
+    assert [each.status_code for each in answers] == [200, 200, 204, 400, 404, 422, 415, 200, 200, 502, 202]
+    quota = 100_000
+    for number, answer in enumerate(answers, 2):
+        assert answer.headers["ratelimit-policy"] == f'"requests";q={quota};w=60'
+        told = re.fullmatch(r'"requests";r=(\d+);t=(\d+)', answer.headers["ratelimit"])
+        assert told is not None
+        assert int(told[1]) == quota - number
+        assert 1 <= int(told[2]) <= 60
+        assert "retry-after" not in answer.headers
+
+
+async def test_an_answer_to_nobody_tells_what_is_left_for_the_address(open_server: TestServer) -> None:
+    async with open_server.client() as stranger:
+        answers = [await stranger.get(path) for path in ("/api/credits", "/api/runs/x/events")]
+
+    left = [re.findall(r"r=(\d+)", answer.headers["ratelimit"]) for answer in answers]
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert int(left[0][0]) == int(left[1][0]) + 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_a_refusal_tells_the_same_three_times(server: TestServer, accept: str) -> None:
+    async with server.person() as person:
+        run_id = await person.ended()
+        url, headers = f"/api/runs/{run_id}/events", {"accept": accept}
+        answers = [await person.client.get(url, headers=headers) for _ in range(PER_MINUTE)]
+
+    assert [answer.status_code for answer in answers] == [200] * (PER_MINUTE - 1) + [429]
+    problem = assert_problem(answers[-1], 429, "rate_limited")
+    wait_s = problem["retryAfter"]
+    assert answers[-1].headers["retry-after"] == str(wait_s)
+    assert answers[-1].headers["ratelimit"] == f'"requests";r=0;t={wait_s}'
+    assert answers[-1].headers["ratelimit-policy"] == f'"requests";q={PER_MINUTE};w=60'
+    assert problem["policy"] == f"{PER_MINUTE} requests in 60 s"
+
+
+async def test_what_is_said_on_a_socket_counts_as_requests_do(server: TestServer) -> None:
+    async with server.person() as person, connected(server, person) as client:
+        for _ in range(2):
+            await client.say("ping")
+            await client.hear("pong")
+        answer = await person.client.get("/api/credits")
+        await client.say("ping")
+        await client.hear("pong")
+        await client.say("ping", requestId="late")
+        refusal = await client.hear("error")
+
+    assert answer.headers["ratelimit"].startswith(f'"requests";r={PER_MINUTE - 4};t=')
+    assert (refusal["code"], refusal["requestId"]) == ("rate_limited", "late")
+    assert refusal["policy"] == f"{PER_MINUTE} requests in 60 s"
+    assert 1 <= refusal["retryAfter"] <= 60
