@@ -24,7 +24,7 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="What an agent of the caller's own has cost its callers",
         response_model=AgentMetrics,
-        responses=problems(400, 401, 404, 429, 503),
+        responses=problems(400, 401, 404, 429, 502, 503),
     )
     return routes
 

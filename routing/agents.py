@@ -22,7 +22,7 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="List the agents the caller may run",
         response_model=Agents,
-        responses=problems(401, 429, 503),
+        responses=problems(400, 401, 429, 502, 503),
     )
     return routes
 

@@ -37,7 +37,7 @@ def router() -> APIRouter:
         summary="Begin a conversation",
         status_code=201,
         response_model=ConversationHead,
-        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 503),
+        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 502, 503),
         openapi_extra=json_body("ConversationBody", EXAMPLE),
     )
     routes.add_api_route(
@@ -46,7 +46,7 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="Look up a conversation",
         response_model=Conversation,
-        responses=problems(400, 401, 404, 429, 503),
+        responses=problems(400, 401, 404, 429, 502, 503),
     )
     return routes
 

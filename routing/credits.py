@@ -22,7 +22,7 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="What the caller has",
         response_model=Credits,
-        responses=problems(401, 429, 503),
+        responses=problems(400, 401, 429, 502, 503),
     )
     return routes
 

@@ -56,7 +56,7 @@ def router() -> APIRouter:
         responses={
             200: streamed("The events after the given number, up to the terminal one."),
             204: {"description": "The given number is the terminal event's; there is nothing more."},
-            **problems(400, 401, 404, 409, 429, 503),
+            **problems(400, 401, 404, 409, 429, 502, 503),
         },
     )
     return routes

@@ -37,7 +37,7 @@ def router() -> APIRouter:
         summary="Make an API key",
         status_code=201,
         response_model=MadeKey,
-        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
+        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 502, 503),
         openapi_extra=json_body("KeyBody", EXAMPLE),
     )
     routes.add_api_route(
@@ -46,7 +46,7 @@ def router() -> APIRouter:
         methods=["GET"],
         summary="The caller's API keys",
         response_model=Keys,
-        responses=problems(400, 401, 403, 429, 503),
+        responses=problems(400, 401, 403, 429, 502, 503),
     )
     routes.add_api_route(
         "/api/keys/{key_id}",
@@ -55,7 +55,7 @@ def router() -> APIRouter:
         summary="Revoke an API key",
         status_code=204,
         response_class=Response,
-        responses=problems(400, 401, 403, 404, 429, 503),
+        responses=problems(400, 401, 403, 404, 429, 502, 503),
     )
     return routes
 

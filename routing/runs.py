@@ -25,7 +25,7 @@ MAX_PAGE_RUNS: Final = 100
 MEDIA_TYPE: Final = re.compile(
     r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(; ?charset=[a-zA-Z0-9-]{1,20})?"
 )
-REFUSALS: Final = problems(400, 401, 404, 429, 503)
+REFUSALS: Final = problems(400, 401, 404, 429, 502, 503)
 UNKNOWN_TYPE: Final = "application/octet-stream"
 # What an agent made may hold scripts; it must not run them with the rights of this origin.
 SANDBOX: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"

@@ -275,6 +275,21 @@ async def test_the_description_names_every_route_and_its_problems(server: TestSe
             assert path.endswith("health") or "/health/" in path or "401" in refused, (method, path)
 
 
+async def test_the_description_has_whatever_signing_in_may_be_answered_with(server: TestServer) -> None:
+    async with server.client() as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+
+    missing = {
+        (method, path): lacking
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if {"user": []} in operation.get("security", [])
+        and (lacking := {"400", "401", "429", "502", "503"} - operation["responses"].keys())
+    }
+
+    assert missing == {}
+
+
 async def test_the_description_refers_to_nothing_it_lacks(server: TestServer) -> None:
     async with server.client() as client:
         text = (await client.get("/openapi.json")).text
