@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import asyncpg
 import httpx2
 
-from foundation.errors import DatabaseUnavailable
 from tests.support.chat import ChatServer, chatting
 from tests.support.database import DatabaseServer, at, drop, fresh_database
 from tests.support.process import free_port
@@ -139,14 +138,12 @@ async def cut_off(server: TestServer, database_server: DatabaseServer) -> AsyncI
     finally:
         await admin.execute(f"alter database {name} allow_connections true")
         await admin.close()
-    await until(lambda: _answers(server))
+    await until(lambda: _is_ready(server), within_s=20)
 
 
-async def _answers(server: TestServer) -> bool:
-    with suppress(DatabaseUnavailable):
-        async with server.client() as client:
-            return (await client.get("/health/readiness")).status_code == httpx2.codes.OK
-    return False
+async def _is_ready(server: TestServer) -> bool:
+    async with server.client() as client:
+        return (await client.get("/health/readiness")).status_code == httpx2.codes.OK
 
 
 async def _send_half(server: TestServer, person: Person, by: By) -> httpx2.Response | None:
