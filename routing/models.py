@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from foundation.identity import Caller
 from heavy_agents.runs import Message, Order
 
-__all__ = ["ConversationBody", "ExecuteBody", "KeyBody", "MessageBody", "order_of"]
+__all__ = ["BODIES", "ConversationBody", "ExecuteBody", "KeyBody", "MessageBody", "order_of"]
 
 MAX_MESSAGES: Final = 1000
 MAX_TEXT: Final = 2_000_000
@@ -85,6 +85,9 @@ class KeyBody(_Wire):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_KEY_NAME)] = (
         Field(description="For its owner, to tell it from others.")
     )
+
+
+BODIES: Final = (ConversationBody, ExecuteBody, KeyBody)
 
 
 def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:

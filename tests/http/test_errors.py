@@ -267,8 +267,14 @@ async def test_the_description_names_every_route_and_its_problems(server: TestSe
     execute = described["paths"][EXECUTE]["post"]
     schema = execute["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/ExecuteBody"}
-    assert set(described["components"]["securitySchemes"]) == {"user", "apiKey", "service"}
-    assert execute["security"] == [{"user": []}, {"apiKey": []}, {"service": []}]
+    assert set(described["components"]["securitySchemes"]) == {
+        "user",
+        "apiKey",
+        "service",
+        "serviceUser",
+        "metrics",
+    }
+    assert execute["security"] == [{"user": []}, {"apiKey": []}, {"service": [], "serviceUser": []}]
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             refused = {status for status in operation["responses"] if status.startswith("4")}
