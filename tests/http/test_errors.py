@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx2
 import orjson
@@ -196,6 +197,23 @@ async def test_whatever_is_asked_wrongly_is_a_problem(
         assert_problem(answer, status, code)
     assert answer.status_code == status
     assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/keys", "GET, POST"),
+        (f"/api/keys/{uuid4()}", "DELETE"),
+        ("/health", "GET, HEAD"),
+        (EXECUTE, "POST"),
+        (f"/api/runs/{uuid4()}/artifacts/a/b", "GET"),
+    ],
+)
+async def test_a_refused_method_is_told_all_that_are_taken(person: Person, path: str, methods: str) -> None:
+    answer = await person.client.put(path)
+
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == methods
 
 
 @pytest.mark.parametrize("name", ["%00", "%07bell", "nothing.csv"])
