@@ -35,6 +35,12 @@ def test_the_browsers_header_counts_before_the_address(
     assert parse_after(after=after, last_event_id=last_event_id) == position
 
 
+@pytest.mark.parametrize(("after", "last_event_id"), [("x", "4"), ("3", "x"), ("-1", "4")])
+def test_a_mistake_is_one_also_where_the_other_position_counts(after: str, last_event_id: str) -> None:
+    with pytest.raises(BadCursor):
+        parse_after(after=after, last_event_id=last_event_id)
+
+
 def test_a_number_beyond_all_events_is_no_position() -> None:
     with pytest.raises(BadCursor):
         parse_after(after=str(2**31), last_event_id=None)
