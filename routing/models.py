@@ -83,7 +83,7 @@ class KeyBody(_Wire):
     """A key to be made."""
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_KEY_NAME)] = (
-        Field(description="For its owner, to tell it from others.")
+        Field(description="For its owner, to tell it from others.", json_schema_extra={"pattern": r"\S"})
     )
 
 

@@ -45,7 +45,7 @@ def _id(example: str) -> WithJsonSchema:
 
 
 _POSITION = WithJsonSchema(
-    {"type": "integer", "minimum": 0, "maximum": NEWEST_POSSIBLE, "examples": [0, 3], "default": 0}
+    {"type": "integer", "minimum": 0, "maximum": NEWEST_POSSIBLE, "examples": [0], "default": 0}
 )
 # Printable ASCII that neither begins nor ends with a space, and is not a pair of quotes around nothing.
 _KEY_PATTERN: Final = r'^([!-~]|[!#-~][!-~]|"[!#-~]|[!-~][ -~]+[!-~])$'
@@ -67,7 +67,7 @@ After = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    _POSITION,
+    _text(pattern="^[0-9]{1,10}$", examples=["3"]),
     Header(
         alias="Last-Event-ID",
         description="What a reconnecting `EventSource` sends; counts before `after`.",

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from routing.models import BODIES
+from routing.openapi.nulls import show_nulls
 from routing.openapi.problems import COMPONENT, problem_models
 from routing.openapi.security import pair_service
 from routing.openapi.sharing import share_responses
@@ -30,6 +31,7 @@ class DescribedApp(FastAPI):
             _leave_out_framework_errors(document["paths"], schemas)
             pair_service(document)
             share_responses(document)
+            self.openapi_schema = document = show_nulls(document)
         return document
 
 

@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from foundation.errors import HeavyError, RateLimited
 from routing.openapi.headers import headers
+from routing.openapi.nulls import hide_nulls
 from routing.openapi.problems import COMPONENT, MEDIA_TYPE, Piece, problems, run_failures
 
 __all__ = ["Answer", "json_body", "operation"]
 
-HEAD_TOO_LARGE = 431
-FIRST_OWN_FAULT = 500
+# Also said before anybody was counted: the head cannot be read or is too large, or the fault is ours.
+UNCOUNTED = frozenset({400, 431, 500})
 
 
 # Any: an example is any JSON.
@@ -45,7 +46,7 @@ class Answer:
         content = dict(self.other)
         if self.model is not None:
             piece["model"] = self.model
-            content["application/json"] = {"example": self.example}
+            content["application/json"] = {"example": hide_nulls(self.example)}
         return {**piece, "content": content} if content else piece
 
 
@@ -108,6 +109,6 @@ def _either(one: Piece, other: Piece) -> Piece:
 def _carry(piece: Piece, status: int, *, is_counted: bool) -> None:
     """Every answer is named, and tells a caller that was counted what is left."""
     always = ["X-Request-Id"]
-    if is_counted and status not in {HEAD_TOO_LARGE, FIRST_OWN_FAULT}:
+    if is_counted and status not in UNCOUNTED:
         always += ["RateLimit", "RateLimit-Policy"]
     piece["headers"] = {**piece.get("headers", {}), **headers(always)}

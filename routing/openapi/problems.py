@@ -18,6 +18,7 @@ from routing.answers import ProblemDocument, RunFailure
 from routing.document import problem, problem_fields
 from routing.examples import ANSWER
 from routing.openapi.headers import headers
+from routing.openapi.nulls import hide_nulls
 from routing.openapi.samples import FACTS, SAMPLES
 from routing.outcomes import CODES_BY_STATUS
 
@@ -64,10 +65,10 @@ class _Closed(ProblemDocument):
 
 
 def problems(kinds: Iterable[type[HeavyError]]) -> dict[int, Piece]:
-    """The responses that say these errors, and the two that any request may meet."""
+    """The responses that say these errors, and those that any request may meet."""
     by_status: dict[int, list[type[HeavyError]]] = {}
-    met: list[type[HeavyError]] = [*kinds, errors.InternalError]
-    for kind in met:
+    met: list[type[HeavyError]] = [*kinds, errors.InvalidRequest, errors.InternalError]
+    for kind in dict.fromkeys(met):
         by_status.setdefault(kind.status, []).append(kind)
     said = {status: _response(status, of_it) for status, of_it in by_status.items()}
     return {**said, HEAD_TOO_LARGE: _head_too_large()}
@@ -124,7 +125,8 @@ def _failed_run(status: int, code: str) -> dict[str, Json]:
     fields = problem_fields(code=code, status=status, detail="the run did not succeed", request_id=REQUEST_ID)
     run_status = "cancelled" if code == "cancelled" else "failed"
     spent: dict[str, Json] = {"response": None, "output": None, "creditsUsed": 0, "artifacts": []}
-    return {**ANSWER, **spent, "runStatus": run_status, **fields}
+    failed: dict[str, Json] = hide_nulls({**ANSWER, **spent, "runStatus": run_status, **fields})
+    return failed
 
 
 def _head_too_large() -> Piece:

@@ -213,7 +213,7 @@ async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 5.0) 
 @asynccontextmanager
 async def _served(backend: railway_server.Backend) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # As in production, where the loop sets it; a client that reads head and body apart waits 40 ms without.
+        # As in production, where the loop sets it; without it some clients wait 40 ms for a body.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             backend.app,
