@@ -67,10 +67,10 @@ After = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    _text(pattern="^[0-9]{1,10}$", examples=["3"]),
+    _text(pattern="^[0-9]{0,10}$", examples=["3"]),
     Header(
         alias="Last-Event-ID",
-        description="What a reconnecting `EventSource` sends; counts before `after`.",
+        description="What a reconnecting `EventSource` sends; counts before `after`, unless it is empty.",
     ),
 ]
 WaitS = Annotated[
