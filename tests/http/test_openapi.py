@@ -15,6 +15,8 @@ from foundation.errors import HeavyError
 from routing.openapi.samples import FACTS, SAMPLES
 from tests.support.database import DatabaseServer
 from tests.support.described import Described
+from tests.support.explorer import Answered
+from tests.support.judge import Judge
 from tests.support.server import METRICS_TOKEN, Person, TestServer, messages, running_server
 
 # Any: JSON documents.
@@ -210,6 +212,36 @@ async def test_the_schemas_are_closed(described: Described, person: Person) -> N
 
     assert described.mistakes(schema, {**answer, "more": 1})
     assert described.mistakes(schema, {key: answer[key] for key in answer if key != "held"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({}, ""),
+        ({"code": "gap"}, "has a code that is not described there"),
+        ({"detail": ""}, "has no detail"),
+        ({"requestId": "another"}, "is called otherwise"),
+        ({"detail": "select id from switchyard.runs"}, "tells of our insides"),
+        ({"detail": "the secret is s3cret"}, "tells of our insides"),
+    ],
+)
+def test_the_judge_of_explorations_sees_what_is_wrong(
+    described: Described, changes: Document, complaint: str
+) -> None:
+    answers = described.responses("GET /api/runs/{run_id}")[404]
+    said = answers["content"]["application/problem+json"]["examples"]["run_not_found"]["value"]
+    answered = Answered(
+        operation="GET /api/runs/{run_id}",
+        request="GET /api/runs/x",
+        is_valid=False,
+        status=404,
+        headers={"content-type": "application/problem+json", "x-request-id": said["requestId"]},
+        body=json.dumps({**said, **changes}).encode(),
+    )
+
+    found = Judge(described.document, secrets=["s3cret"])(answered)
+
+    assert found == [] if not complaint else found[0].startswith(complaint)
 
 
 def contents(described: Described) -> Iterator[tuple[str, int, str, Document]]:
