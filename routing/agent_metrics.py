@@ -10,7 +10,7 @@ from routing.answers import AgentMetrics
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_id
 from routing.examples import AGENT_METRICS
-from routing.openapi import OF_CALLERS, Answer, operation
+from routing.openapi import OF_CALLERS, OF_PATHS, Answer, operation
 from routing.parameters import AgentId
 from routing.replies import Json
 from routing.wire import agent_metrics_document
@@ -27,7 +27,7 @@ def router() -> APIRouter:
             "getAgentMetrics",
             Answer("What it has cost so far.", model=AgentMetrics, example=AGENT_METRICS),
             summary="What an agent of the caller's own has cost its callers",
-            errors=(*OF_CALLERS, AgentNotFound),
+            errors=(*OF_CALLERS, *OF_PATHS, AgentNotFound),
         ),
     )
     return routes

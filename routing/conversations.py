@@ -18,7 +18,7 @@ from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_id
 from routing.examples import AGENT_ID, CONVERSATION, CONVERSATION_HEAD
 from routing.models import ConversationBody
-from routing.openapi import OF_BODIES, OF_CALLERS, Answer, json_body, operation
+from routing.openapi import OF_BODIES, OF_CALLERS, OF_PATHS, Answer, json_body, operation
 from routing.parameters import ConversationId
 from routing.replies import Json
 from routing.wire import conversation_document
@@ -59,7 +59,7 @@ def router() -> APIRouter:
             "getConversation",
             Answer("The conversation.", model=Conversation, example=CONVERSATION),
             summary="Look up a conversation",
-            errors=(*OF_CALLERS, ConversationNotFound),
+            errors=(*OF_CALLERS, *OF_PATHS, ConversationNotFound),
         ),
     )
     return routes

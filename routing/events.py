@@ -17,7 +17,7 @@ from routing.answers import EventsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_after, parse_run_id
 from routing.examples import EVENTS, STREAM
-from routing.openapi import OF_CALLERS, Answer, operation
+from routing.openapi import OF_CALLERS, OF_PATHS, Answer, operation
 from routing.parameters import After, EventsLimit, LastEventId, RunId, WaitS
 from routing.preferences import accepts
 from routing.replies import Json
@@ -66,7 +66,7 @@ def router() -> APIRouter:
             ),
             Answer("The given number is the terminal event's; there is nothing more.", status=204),
             summary="Read a run's events",
-            errors=(*OF_CALLERS, BadCursor, RunNotFound, Gap),
+            errors=(*OF_CALLERS, *OF_PATHS, BadCursor, RunNotFound, Gap),
         ),
     )
     return routes

@@ -14,7 +14,7 @@ from routing.answers import Receipt, Run, RunsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_before, parse_run_id
 from routing.examples import CANCELLED, RECEIPT, RUN, RUNS
-from routing.openapi import OF_CALLERS, Answer, operation
+from routing.openapi import OF_CALLERS, OF_PATHS, Answer, operation
 from routing.parameters import Before, FileName, RunId, RunsLimit
 from routing.replies import Json
 from routing.wire import receipt_document, run_document, run_url
@@ -26,7 +26,7 @@ PAGE_RUNS: Final = 20
 MEDIA_TYPE: Final = re.compile(
     r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(; ?charset=[a-zA-Z0-9-]{1,20})?"
 )
-REFUSALS: Final = (*OF_CALLERS, RunNotFound)
+REFUSALS: Final = (*OF_CALLERS, *OF_PATHS, RunNotFound)
 CSV: Final = "date,value\n2026-11-28,15.1\n"
 FILE: Final = Answer(
     "The file, to be saved.",

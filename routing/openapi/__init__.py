@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from routing.openapi.app import DescribedApp
 from routing.openapi.operation import Answer, json_body, operation
-from routing.openapi.problems import OF_BODIES, OF_CALLERS
+from routing.openapi.problems import OF_BODIES, OF_CALLERS, OF_PATHS
 from routing.openapi.security import API_KEY, METRICS, SERVICE, USER
 from routing.openapi.text import ABOUT
 
@@ -20,6 +20,7 @@ __all__ = [
     "METRICS",
     "OF_BODIES",
     "OF_CALLERS",
+    "OF_PATHS",
     "SERVICE",
     "USER",
     "Answer",

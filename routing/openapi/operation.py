@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from foundation.errors import HeavyError, RateLimited
+from foundation.errors import HeavyError, NotFound, RateLimited
 from routing.openapi.headers import headers
 from routing.openapi.nulls import hide_nulls
 from routing.openapi.problems import COMPONENT, MEDIA_TYPE, Piece, problems, run_failures
@@ -72,8 +72,9 @@ def operation(
     for said in (problems(kinds), run_failures() if waits_for_run else {}):
         for status, piece in said.items():
             responses[status] = _either(responses[status], piece) if status in responses else piece
+    uncounted = {*UNCOUNTED, *(kind.status for kind in kinds if kind is NotFound)}
     for status, piece in responses.items():
-        _carry(piece, status, is_counted=RateLimited in kinds)
+        _carry(piece, is_counted=RateLimited in kinds and status not in uncounted)
     return {
         "methods": [method],
         "operation_id": operation_id,
@@ -106,9 +107,9 @@ def _either(one: Piece, other: Piece) -> Piece:
     return {"description": description, "headers": optional, "content": {MEDIA_TYPE: content}}
 
 
-def _carry(piece: Piece, status: int, *, is_counted: bool) -> None:
+def _carry(piece: Piece, *, is_counted: bool) -> None:
     """Every answer is named, and tells a caller that was counted what is left."""
     always = ["X-Request-Id"]
-    if is_counted and status not in UNCOUNTED:
+    if is_counted:
         always += ["RateLimit", "RateLimit-Policy"]
     piece["headers"] = {**piece.get("headers", {}), **headers(always)}

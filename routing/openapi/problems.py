@@ -27,6 +27,7 @@ __all__ = [
     "MEDIA_TYPE",
     "OF_BODIES",
     "OF_CALLERS",
+    "OF_PATHS",
     "Piece",
     "problem_models",
     "problems",
@@ -48,6 +49,8 @@ OF_CALLERS: Final = (
     errors.BackendFailed,
     errors.DatabaseUnavailable,
 )
+# What may come of an id in a path: with a slash or a line break in it, it is the path of nothing.
+OF_PATHS: Final = (errors.NotFound,)
 # What may come of reading a body.
 OF_BODIES: Final = (
     errors.TooSlow,

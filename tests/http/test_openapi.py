@@ -205,6 +205,26 @@ async def test_a_run_that_failed_is_answered_as_described(described: Described, 
     assert answer.json()["code"] in described.codes(f"POST {EXECUTE}", 502)
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("GET /api/runs/{run_id}/artifacts/{name}", "/api/runs/x/artifacts/a%0Ab"),
+        ("GET /api/conversations/{conversation_id}", "/api/conversations/a%2Fb"),
+        ("DELETE /api/keys/{key_id}", "/api/keys/a%2Fb"),
+    ],
+)
+async def test_an_id_that_cannot_stand_in_a_path_is_answered_as_described(
+    described: Described, person: Person, name: str, path: str
+) -> None:
+    answer = await person.client.request(name.partition(" ")[0], path)
+
+    response = described.responses(name)[404]
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    schema = response["content"]["application/problem+json"]["schema"]
+    assert described.mistakes(schema, answer.json()) == []
+    assert "RateLimit" not in response["headers"]
+
+
 async def test_the_schemas_are_closed(described: Described, person: Person) -> None:
     """A schema that takes everything would let every test above pass."""
     answer = (await person.client.get("/api/credits")).json()
