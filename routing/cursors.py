@@ -22,9 +22,11 @@ def parse_after(*, after: str | None, last_event_id: str | None) -> int:
     """The number after which events are wanted; 0 when neither is given.
 
     Raises:
-        BadCursor: no event can have that number; also where the other one counts.
+        BadCursor: no event can have that number; also where the other one counts. An empty header is none, as
+            browsers mean it; an empty `after` is a mistake that would begin anew in silence.
     """
-    positions = [_position(text.strip()) for text in (last_event_id, after) if text]
+    given = (last_event_id or None, after)
+    positions = [_position(text.strip()) for text in given if text is not None]
     return positions[0] if positions else 0
 
 
