@@ -23,8 +23,9 @@ from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServ
 
 REQUESTS = int(os.environ.get("SWITCHYARD_REQUESTS", "2000"))
 SEED = int(os.environ.get("SWITCHYARD_SEED", "1"))
-# Generated cases an operation, each time around.
-CASES = 8
+# Generated cases an operation, each time around; more of them when there is more to send, because every
+# turn asks each operation again without credentials and with wrong ones.
+CASES = max(8, REQUESTS // 250)
 
 # Any: JSON documents.
 Document = dict[str, Any]
@@ -108,7 +109,9 @@ async def explored(
                 judge=judge,
                 phases=PHASES if number == 0 else PHASES[2:],
             )
-            found.add(await loop.run_in_executor(beside, explore, exploration))
+            turn = await loop.run_in_executor(beside, explore, exploration)
+            print(f"{caller.name}: {dict(by_status(turn))}")  # noqa: T201
+            found.add(turn)
     return found
 
 
