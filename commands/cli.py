@@ -13,6 +13,7 @@ import uvloop
 from commands.backend import Build
 from commands.demo import show_demo
 from commands.migrate import apply_migrations
+from commands.run import run_command
 from commands.serve import serve
 from commands.token import print_token
 from foundation.db import MigrationError
@@ -59,6 +60,7 @@ def cli(build: Build) -> typer.Typer:
     def demo_command() -> None:
         _run(lambda settings: show_demo(settings, build))
 
+    app.command("run")(run_command)
     return app
 
 
