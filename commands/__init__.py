@@ -1,4 +1,4 @@
-"""The command line of a backend: serve, migrate, token, demo, run."""
+"""The command line of a backend: serve, migrate, token, demo, run, doctor."""
 
 from commands.cli import main
 

@@ -12,6 +12,7 @@ import uvloop
 
 from commands.backend import Build
 from commands.demo import show_demo
+from commands.doctor import doctor_command
 from commands.migrate import apply_migrations
 from commands.run import run_command
 from commands.serve import serve
@@ -61,6 +62,7 @@ def cli(build: Build) -> typer.Typer:
         _run(lambda settings: show_demo(settings, build))
 
     app.command("run")(run_command)
+    app.command("doctor")(doctor_command)
     return app
 
 

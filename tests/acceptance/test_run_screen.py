@@ -1,4 +1,4 @@
-"""`run` at a real terminal: what is drawn, what stays, and what never gets through."""
+"""`run` and `doctor` at a real terminal: what is drawn, what stays, and what never gets through."""
 
 from __future__ import annotations
 
@@ -110,3 +110,16 @@ async def test_leaving_gives_the_terminal_back_as_it_was(stage: Stage) -> None:
 async def has_begun(stage: Stage) -> bool:
     found: bool = await stage.sql.fetchval("select count(*) > 0 from switchyard.events where type = 'chunk'")
     return found
+
+
+async def test_the_doctor_draws_a_table_with_what_to_do(tmp_path: Path) -> None:
+    settings = {"DATA_DIR": str(tmp_path), "PORT": "0", "REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
+
+    code, sent = await (await Terminal.begin("doctor", **settings)).end()
+
+    rows = [row.strip() for row in shown(sent) if row]
+    assert code == 1
+    assert any(row.startswith("✓  settings") for row in rows)
+    assert any(row.startswith("✗  Redis") for row in rows)
+    assert any(row.startswith("→ check host and port in REDIS_URL") for row in rows)
+    assert rows[-1] == "1 wrong"
