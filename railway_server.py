@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import commands
+
+
+def _build(settings: Settings) -> Backend:
+    """By name, so that the rooms are imported by the verbs that need them."""
+    from railway_server import build
+
+    return build(settings)
+
+
+if __name__ == "__main__":
+    commands.main(_build)
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-import commands
 from foundation.clock import Clock, SystemClock
 from foundation.db import PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
-from foundation.limits import RequestLimit
+from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
 from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Watchdog
@@ -66,21 +78,21 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
     )
     model = _model(settings, outbound, metrics)
-    # Strangers' pages are read in processes of their own, so that they never wait for a forecast.
-    pages = WorkerPool(processes=2, memory_mb=PAGE_MEMORY_MB, allowed=("heavy_agents.tools.page:",))
+    pages = _page_readers()
     shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
     equipment = Equipment(model, shelf, settings.run_token_limit)
     own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
     engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
+    limits = _limits(settings, metrics, health)
     rooms = Rooms(
         settings=settings,
         runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
         engine_capacity=lambda: (engine.active, engine.slots),
         authenticator=authenticator,
         api_keys=api_keys,
-        request_limit=RequestLimit(settings.requests_per_minute),
+        limits=limits,
         metrics=metrics,
         health=health,
         clock=clock,
@@ -88,8 +100,23 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         readers=readers,
     )
     below: list[Service] = [db, lease_db, outbound, api_keys, authenticator, workers]
-    below += [pages, hub, events, model]
+    below += [pages, hub, events, model, limits.callers]
     return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+
+
+def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimits:
+    """Without Redis each process counts by itself, so that its absence is only a remark."""
+    shared = None
+    if settings.redis_url is not None:
+        shared = SharedCounts(settings.redis_url, metrics=metrics)
+        health.register("redis", shared.check, is_needed=False)
+    per_minute = settings.requests_per_minute
+    return RequestLimits(AddressLimit(per_minute), RequestLimit(per_minute, shared=shared))
+
+
+def _page_readers() -> WorkerPool:
+    """Strangers' pages are read in processes of their own, so that they never wait for a forecast."""
+    return WorkerPool(processes=2, memory_mb=PAGE_MEMORY_MB, allowed=("heavy_agents.tools.page:",))
 
 
 def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
@@ -135,7 +162,3 @@ def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Eng
         slots=settings.worker_slots,
         retention_days=settings.run_retention_days,
     )
-
-
-if __name__ == "__main__":
-    commands.main(build)

@@ -14,6 +14,7 @@ from routing import (
     credits,  # noqa: A004
     events,
     execute,
+    execute_validated,
     health,
     keys,
     metrics,
@@ -26,6 +27,20 @@ from routing.problems import handlers
 from routing.rooms import Rooms
 
 __all__ = ["create_app"]
+
+AREAS = (
+    execute,
+    execute_validated,
+    runs,
+    events,
+    conversations,
+    credits,
+    agents,
+    agent_metrics,
+    keys,
+    health,
+    metrics,
+)
 
 
 def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
@@ -43,7 +58,7 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
     )
     app.state.rooms = rooms
     app.state.sockets = socket.Door(rooms)
-    for area in (execute, runs, events, conversations, credits, agents, agent_metrics, keys, health, metrics):
+    for area in AREAS:
         app.include_router(area.router())
     return app
 

@@ -1,23 +1,34 @@
 """Who calls, before anything else of a request is looked at, and how often that caller may.
 
 A proved caller is counted as such, so that an edge function speaking for many users does not use up one limit
-for all. Who cannot prove anything is counted by address.
+for all. Who cannot prove anything is counted by address, in this process alone.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
-from foundation.limits import address_key, caller_key
+from foundation.limits import LimitVerdict, address_key, caller_key
 from routing.openapi import API_KEY, SERVICE, USER
 from routing.rooms import Rooms, rooms_of
 
-__all__ = ["CallerOf", "RoomsOf", "UserOf", "caller_of", "client_key", "user_of"]
+__all__ = [
+    "CallerOf",
+    "RoomsOf",
+    "ServiceOf",
+    "UserOf",
+    "caller_of",
+    "client_key",
+    "service_of",
+    "spoken_for",
+    "user_of",
+]
 
 RoomsOf = Annotated[Rooms, Depends(rooms_of)]
 
@@ -39,9 +50,9 @@ async def caller_of(
     try:
         caller = await rooms.authenticator.authenticate(request.headers)
     except HeavyError:
-        count(request, rooms, key=client_key(request, rooms))
+        tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
         raise
-    count(request, rooms, key=caller_key(caller.user_id))
+    tell(request, await rooms.limits.callers.check(caller_key(caller.user_id)))
     return caller
 
 
@@ -57,13 +68,41 @@ async def user_of(request: Request, rooms: RoomsOf, _bearer: object = USER) -> C
     return caller
 
 
+async def service_of(request: Request, rooms: RoomsOf, _service: object = SERVICE) -> None:
+    """Nobody but the service; whom it speaks for stands in the body, which is read afterwards.
+
+    Raises:
+        WrongCaller: somebody else who is proved.
+    """
+    try:
+        rooms.authenticator.require_service(request.headers)
+    except WrongCaller:
+        await caller_of(request, rooms)
+        raise
+    except HeavyError:
+        tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
+        raise
+
+
+async def spoken_for(request: Request, rooms: Rooms, user_id: UUID) -> Caller:
+    """The user the service speaks for in its body, counted as that user.
+
+    Raises:
+        ConflictingCredentials: a header names another user.
+        RateLimited: the user asks too often.
+    """
+    caller = await rooms.authenticator.authenticate_service(request.headers, user_id=user_id)
+    tell(request, await rooms.limits.callers.check(caller_key(caller.user_id)))
+    return caller
+
+
 CallerOf = Annotated[Caller, Depends(caller_of)]
+ServiceOf = Annotated[None, Depends(service_of)]
 UserOf = Annotated[Caller, Depends(user_of)]
 
 
-def count(request: Request, rooms: Rooms, *, key: str) -> None:
-    """Count one request; the answer tells what is left (see `routing.middleware.headers`)."""
-    verdict = rooms.request_limit.check(key)
+def tell(request: Request, verdict: LimitVerdict) -> None:
+    """The answer tells what is left, refused or not (see `routing.middleware.headers`)."""
     request.state.rate_limit = verdict
     verdict.raise_if_refused()
 

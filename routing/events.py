@@ -13,11 +13,12 @@ from foundation.errors import BadCursor, Gap, HeavyError, RunNotFound
 from foundation.identity import Caller
 from heavy_agents.events import Page
 from heavy_agents.runs import Runs
+from routing.address_tokens import AddressTokenRoute
 from routing.answers import EventsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_after, parse_run_id
 from routing.examples import EVENTS, STREAM
-from routing.openapi import OF_CALLERS, OF_PATHS, Answer, operation
+from routing.openapi import OF_CALLERS, OF_PATHS, TOKEN, Answer, operation
 from routing.parameters import After, EventsLimit, LastEventId, RunId, WaitS
 from routing.preferences import accepts
 from routing.replies import Json
@@ -56,6 +57,8 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/runs/{run_id}/events",
         read_events,
+        route_class_override=AddressTokenRoute,
+        dependencies=[TOKEN],
         **operation(
             "readEvents",
             Answer(

@@ -1,46 +1,33 @@
-"""Starting a run: parse, accept, then wait for its end, stream it, or say where it goes on."""
+"""Starting a run of an agent the caller may use, over HTTP."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
-import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from foundation.errors import (
     AgentNotFound,
     ConversationNotFound,
-    DatabaseUnavailable,
     Draining,
     InsufficientCredits,
     KeyConflict,
     NotConfigured,
     RunNotFound,
 )
-from foundation.identity import Caller
-from heavy_agents.runs import Submission
 from routing.answers import Accepted, ExecuteAnswer
 from routing.bodies import EXECUTE_BYTES, read_model
 from routing.callers import CallerOf, RoomsOf
-from routing.events import SSE, STREAMED, event_stream
+from routing.events import SSE, STREAMED
 from routing.examples import ACCEPTED, AGENT_ID, ANSWER
+from routing.launch import launch
 from routing.models import ExecuteBody, order_of
 from routing.openapi import OF_BODIES, OF_CALLERS, Answer, json_body, operation
-from routing.outcomes import ENDED, failure_document, failure_status
 from routing.parameters import IdempotencyKey, Prefer
-from routing.preferences import Preference, accepts, parse_key, parse_prefer
-from routing.problems import Problem, request_id_of
-from routing.replies import Json
-from routing.rooms import Rooms
-from routing.waiting import closing, first_of, unless_left
-from routing.wire import accepted_document, answer_document, run_url
+from routing.preferences import accepts, parse_key, parse_prefer
 
-__all__ = ["router"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["ENDED_WELL", "GOES_ON", "OF_RUNS", "router"]
 
 EXAMPLE: Final = {
     "agentId": AGENT_ID,
@@ -69,12 +56,11 @@ GOES_ON: Final = Answer(
     always=("Location",),
     sometimes=SAID,
 )
-REFUSALS: Final = (
+# What may come of accepting a run, whoever asks.
+OF_RUNS: Final = (
     *OF_CALLERS,
     *OF_BODIES,
     InsufficientCredits,
-    AgentNotFound,
-    ConversationNotFound,
     # The run an idempotency key has made is not kept any more.
     RunNotFound,
     KeyConflict,
@@ -94,7 +80,7 @@ def router() -> APIRouter:
             GOES_ON,
             summary="Start a run",
             method="POST",
-            errors=REFUSALS,
+            errors=(*OF_RUNS, AgentNotFound, ConversationNotFound),
             body=json_body(
                 ExecuteBody,
                 aForecast=EXAMPLE,
@@ -121,65 +107,9 @@ async def execute(
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
     body, size_bytes = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)
-    wants_stream = (body.stream or _accepts_stream(request)) and not preference.respond_async
-    if wants_stream:
-        rooms.readers.check(caller.user_id)
-    submission = await rooms.runs.submit(order_of(body, caller, key=key, size_bytes=size_bytes))
-    run_id = UUID(submission.run["run_id"])
-    headers = _headers(submission)
-    if wants_stream:
-        return event_stream(rooms, caller, run_id, after=0, headers=headers)
-    waiting = _ended(rooms, caller, submission, within_s=preference.patience_s)
-    run = await unless_left(request.receive, waiting)
-    return _answer(run, request, preference=preference, headers=headers)
-
-
-# Any: a run as the database's JSON gives it (`switchyard.run_json`).
-async def _ended(rooms: Rooms, caller: Caller, submission: Submission, *, within_s: int) -> dict[str, Any]:
-    """The run once it has ended, or as it was when the time is over or this process shuts down.
-
-    Whatever goes wrong here, the run is accepted: its caller must learn its id, not an error.
-    """
-    run = submission.run
-    run_id = UUID(run["run_id"])
-    try:
-        if run["status"] not in ENDED:
-            if within_s == 0:
-                return run
-            async with asyncio.timeout(within_s):
-                follow = _follow_to_end(rooms, caller, run_id, after=run["last_seq"])
-                await first_of(follow, rooms.readers.leaving())
-        return await rooms.runs.get(caller.user_id, run_id)
-    except TimeoutError:
-        return run
-    except DatabaseUnavailable:
-        log.warning("waiting_interrupted", run_id=str(run_id))
-        return run
-
-
-async def _follow_to_end(rooms: Rooms, caller: Caller, run_id: UUID, *, after: int) -> None:
-    async with closing(rooms.runs.follow(caller.user_id, run_id, after=after)) as batches:
-        async for _ in batches:
-            pass
-
-
-# Any: as `_ended`.
-def _answer(
-    run: dict[str, Any], request: Request, *, preference: Preference, headers: dict[str, str]
-) -> Response:
-    is_accepted = run["status"] not in ENDED
-    headers = headers | preference.applied(is_accepted=is_accepted)
-    if is_accepted:
-        return Json(accepted_document(run), status=202, headers=headers)
-    if run["status"] == "succeeded":
-        return Json(answer_document(run), headers=headers)
-    document = failure_document(run, request_id_of(request.scope))
-    return Problem(document, status=failure_status(run), headers=headers)
-
-
-def _headers(submission: Submission) -> dict[str, str]:
-    replayed = {"Idempotency-Replayed": "true"} if submission.joined else {}
-    return {"Location": run_url(submission.run["run_id"]), **replayed}
+    order = order_of(body, caller, key=key, size_bytes=size_bytes)
+    wants_stream = body.stream or _accepts_stream(request)
+    return await launch(request, rooms, caller, order, preference=preference, wants_stream=wants_stream)
 
 
 def _accepts_stream(request: Request) -> bool:

@@ -20,6 +20,20 @@ MAX_DEPTH: Final = 64
 MAX_ERRORS: Final = 50
 UNKNOWN: Final = "is not a field of this request; check its spelling"
 
+# By pydantic's name for what is wrong; what is not here it says well enough itself.
+SENTENCES: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "extra_forbidden": UNKNOWN,
+    "uuid_parsing": "wants a UUID, as text",
+    "uuid_type": "wants a UUID, as text",
+    "dict_type": "wants a JSON object",
+    "list_type": "wants a list",
+    "bool_type": "wants true or false",
+    "int_type": "wants a whole number",
+    "float_type": "wants a number",
+    "string_type": "wants text",
+}
+
 Path = tuple[str | int, ...]
 
 
@@ -30,7 +44,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
 
 
 def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[FieldError]:
-    """The fields `model` and the objects in its lists do not have, at most `MAX_ERRORS`.
+    """The fields that `model` and the objects in it do not have, at most `MAX_ERRORS`.
 
     Asked before the model is, which would describe every one of them: a million take it many seconds.
     """
@@ -40,18 +54,28 @@ def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[Fi
 
 def _strangers(document: dict[str, Json], model: type[BaseModel], *, path: Path) -> Iterator[Path]:
     names = {field.alias or name: field for name, field in model.model_fields.items()}
-    yield from ((*path, key) for key in document if key not in names)
+    if model.model_config.get("extra") == "forbid":
+        yield from ((*path, key) for key in document if key not in names)
     for name, field in names.items():
-        inner = next((each for each in get_args(field.annotation) if _is_model(each)), None)
-        items = document.get(name)
-        if inner is not None and isinstance(items, list):
-            for number, item in enumerate(items):
+        inner = next(_models_in(field.annotation), None)
+        value = document.get(name)
+        if inner is None:
+            continue
+        if isinstance(value, dict):
+            yield from _strangers(value, inner, path=(*path, name))
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
                 if isinstance(item, dict):
                     yield from _strangers(item, inner, path=(*path, name, number))
 
 
-def _is_model(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+# Any: an annotation is whatever Python takes for one.
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models an annotation names: itself, or in a list, an optional, or both."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def field_path(location: Iterable[str | int]) -> str:
@@ -91,23 +115,8 @@ def _worth_a_look(path: Path, items: Iterable[tuple[str | int, Json]]) -> Iterat
 
 # Any: as `field_errors`.
 def _sentence(error: Mapping[str, Any]) -> str:
-    match error["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return UNKNOWN
-        case "uuid_parsing" | "uuid_type":
-            return "wants a UUID, as text"
-        case "dict_type":
-            return "wants a JSON object"
-        case "list_type":
-            return "wants a list"
-        case "bool_type":
-            return "wants true or false"
-        case "string_type":
-            return "wants text"
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case _:
-            message = str(error["msg"])
-            return message[:1].lower() + message[1:]
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    message = str(error["msg"])
+    return SENTENCES.get(kind, message[:1].lower() + message[1:])

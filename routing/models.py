@@ -9,19 +9,40 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+)
 from pydantic.alias_generators import to_camel
 
 from foundation.identity import Caller
 from heavy_agents.runs import Message, Order
 
-__all__ = ["BODIES", "ConversationBody", "ExecuteBody", "KeyBody", "MessageBody", "order_of"]
+__all__ = [
+    "BODIES",
+    "ConversationBody",
+    "ExecuteBody",
+    "KeyBody",
+    "MessageBody",
+    "ValidatedBody",
+    "order_of",
+    "order_of_validated",
+]
 
 MAX_MESSAGES: Final = 1000
 MAX_TEXT: Final = 2_000_000
 MAX_METADATA_BYTES: Final = 16 * 1024
 MAX_TITLE: Final = 200
 MAX_KEY_NAME: Final = 100
+MAX_AGENT_NAME: Final = 200
+MAX_AGENT_BYTES: Final = 1_000_000
 
 
 class _Wire(BaseModel):
@@ -72,6 +93,51 @@ class ExecuteBody(_Wire):
     function_results: Any = Field(default=None, description="Ignored.")
 
 
+# Any: whatever JSON holds.
+def _whole(value: Any) -> Any:
+    """To JSON, 100 and 100.0 are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class KnowledgeBody(BaseModel):
+    """An entry of an agent's knowledge; apps keep more with it, which is not for the model."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    title: str | None = None
+    content: str
+
+
+class AgentConfigBody(BaseModel):
+    """An agent as its row has it, in the names of its columns."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_AGENT_NAME)]
+    system_prompt: str | None = None
+    ai_model: Annotated[str, StringConstraints(max_length=MAX_AGENT_NAME)] | None = None
+    temperature: Annotated[StrictFloat, Field(ge=0, le=1)] | None = None
+    max_tokens: Annotated[StrictInt, Field(ge=100, le=4000), BeforeValidator(_whole)] | None = None
+    knowledge_base: list[KnowledgeBody] | None = None
+
+
+def _bounded(agent: AgentConfigBody) -> AgentConfigBody:
+    """As a row of the table is: every run keeps a copy."""
+    if len(agent.model_dump_json().encode()) > MAX_AGENT_BYTES:
+        raise ValueError(f"is larger than {MAX_AGENT_BYTES} bytes; shorten system_prompt or knowledge_base")
+    return agent
+
+
+class ValidatedBody(_Wire):
+    """A run of an agent that an edge function has looked up and checked; no row of it is needed here."""
+
+    user_id: UUID = Field(description="Whose run it is, and who pays for it.")
+    agent_id: UUID
+    agent_config: Annotated[AgentConfigBody, AfterValidator(_bounded)]
+    messages: Annotated[list[MessageBody], AfterValidator(_moderate)] = Field(max_length=MAX_MESSAGES)
+    stream: StrictBool = Field(default=True, description="Answer with server-sent events.")
+
+
 class ConversationBody(_Wire):
     """What a conversation may be given. Without a title it takes the beginning of its first user turn."""
 
@@ -87,7 +153,7 @@ class KeyBody(_Wire):
     )
 
 
-BODIES: Final = (ConversationBody, ExecuteBody, KeyBody)
+BODIES: Final = (ConversationBody, ExecuteBody, KeyBody, ValidatedBody)
 
 
 def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:
@@ -99,5 +165,17 @@ def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: 
         conversation_id=body.conversation_id,
         metadata=body.metadata,
         idempotency_key=key,
+        size_bytes=size_bytes,
+    )
+
+
+def order_of_validated(body: ValidatedBody, *, key: str | None, size_bytes: int) -> Order:
+    return Order(
+        user_id=body.user_id,
+        agent_id=body.agent_id,
+        messages=tuple(Message(each.role, each.content) for each in body.messages),
+        input={},
+        idempotency_key=key,
+        given=body.agent_config.model_dump(mode="json"),
         size_bytes=size_bytes,
     )

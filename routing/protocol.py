@@ -1,7 +1,8 @@
 """How a connection is read: uvicorn's protocol, bounded in the time and size of a request's head.
 
 uvicorn's own reads heads of any size for as long as they take, so that a client that proves nothing could
-hold thousands of connections, or grow one header until parsing it stops the loop.
+hold thousands of connections, or grow one header until parsing it stops the loop. It also loses what comes in
+one packet with the opening of a WebSocket, and warns of every request that it cannot read.
 """
 
 from __future__ import annotations
@@ -54,7 +55,14 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             self._head_bytes += len(data)
             self._expect_head()
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._become_socket(after_head=data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -90,8 +98,17 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(_answer(int(status), orjson.dumps(document), request_id))
         self.transport.close()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Anybody may ask for an upgrade; the answer says that there is nothing."""
+    def _should_upgrade(self) -> bool:
+        """Any other upgrade, or that of an older HTTP, is answered as if it had not been asked for."""
+        is_wanted: bool = super()._should_upgrade()
+        return is_wanted and self.parser.get_http_version() == "1.1"
+
+    def _become_socket(self, *, after_head: bytes) -> None:
+        self.handle_websocket_upgrade()
+        if after_head and not self.transport.is_closing():
+            protocol = self.transport.get_protocol()
+            assert isinstance(protocol, asyncio.Protocol)  # noqa: S101 - the one that was set just now
+            protocol.data_received(after_head)
 
     def _count(self, *parts: bytes) -> None:
         self._counted_bytes += sum(map(len, parts))

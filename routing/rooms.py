@@ -9,7 +9,7 @@ from fastapi import Request
 
 from foundation.clock import Clock
 from foundation.identity import ApiKeys, Authenticator
-from foundation.limits import RequestLimit
+from foundation.limits import RequestLimits
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics
 from heavy_agents.runs import Runs
@@ -27,7 +27,7 @@ class Rooms:
     engine_capacity: Callable[[], tuple[int, int]]
     authenticator: Authenticator
     api_keys: ApiKeys
-    request_limit: RequestLimit
+    limits: RequestLimits
     metrics: Metrics
     health: Health
     clock: Clock

@@ -87,17 +87,27 @@ class Authenticator:
             raise InvalidRequest("x-user-id must be the UUID of the user the service speaks for")
         return await self._as_service(offered, user_id)
 
-    async def authenticate_service(self, headers: Mapping[str, str], *, user_id: UUID) -> Caller:
-        """As `authenticate`, where only the service may call and names the user in the body.
+    def require_service(self, headers: Mapping[str, str]) -> None:
+        """Look at the service secret alone, before anything large is read.
 
         Raises:
-            WrongCaller: there is no service secret.
-            ConflictingCredentials: `x-user-id`, a token or an API key speaks for another user.
+            WrongCaller: there is none, but something else (`MissingCredentials`: nothing at all).
+            InvalidToken, ConflictingCredentials: it is not this server's, or sent twice.
         """
         offered = read_credentials(headers)
         if offered.secret is None:
             raise WrongCaller("only the service may call this; send x-railway-secret")
         self._check_secret(offered.secret)
+
+    async def authenticate_service(self, headers: Mapping[str, str], *, user_id: UUID) -> Caller:
+        """As `authenticate`, where only the service may call and names the user in the body.
+
+        Raises:
+            WrongCaller: as `require_service`.
+            ConflictingCredentials: `x-user-id`, a token or an API key speaks for another user.
+        """
+        self.require_service(headers)
+        offered = read_credentials(headers)
         if offered.user_id is not None and read_user_id(offered.user_id) != user_id:
             raise ConflictingCredentials("x-user-id and the body name different users")
         return await self._as_service(offered, user_id)

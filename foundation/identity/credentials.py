@@ -57,7 +57,7 @@ def _offered(headers: Mapping[str, str]) -> dict[str, str]:
         if (known := name.lower()) not in NAMES:
             continue
         if known in offered:
-            raise ConflictingCredentials(f"the header {known} is sent more than once")
+            raise ConflictingCredentials(f"{known} is offered more than once; send one")
         offered[known] = value
     return offered
 

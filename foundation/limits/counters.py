@@ -1,8 +1,7 @@
-"""Where requests are counted: a bounded table in memory behind the `limits` storage interface.
+"""The table of windows behind the storage interface of `limits`, for slowapi, which calls it synchronously.
 
 The library's own memory storage starts a thread for nearly every hit on a quiet server (200 µs against
-4 µs) and has no bound but time. Here windows end in the order in which they began, so the oldest is dropped
-from the front, when it has ended or when there are too many callers at once.
+4 µs) and has no bound but time.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import Final
 
 from limits.storage import Storage
 
+from foundation.limits.windows import MAX_KEYS, Windows
+
 __all__ = ["SCHEME", "BoundedCounters"]
 
 SCHEME: Final = "switchyard-memory"
 
 
 class BoundedCounters(Storage):
-    """Fixed windows by key. One window length per table, and one thread: the event loop's."""
-
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the library's own attribute
 
     def __init__(
@@ -28,18 +27,12 @@ class BoundedCounters(Storage):
         uri: str | None = None,
         wrap_exceptions: bool = False,
         *,
-        max_keys: int = 50_000,
+        max_keys: int = MAX_KEYS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """
-        Args:
-            max_keys: callers remembered at once; about 200 bytes each.
-            now: seconds since the epoch, as the library wants them.
-        """
         super().__init__(uri, wrap_exceptions)
-        self._max_keys = max_keys
         self._now = now
-        self._windows: dict[str, tuple[int, float]] = {}
+        self._windows = Windows(max_keys=max_keys, now=now)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -49,36 +42,21 @@ class BoundedCounters(Storage):
         return ValueError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` and return how many the window has; it begins with its first hit."""
-        self._forget_ended()
-        count, ends_at = self._windows.get(key, (0, self._now() + expiry))
-        self._windows[key] = (count + amount, ends_at)
-        while len(self._windows) > self._max_keys:
-            del self._windows[next(iter(self._windows))]
-        return count + amount
+        return self._windows.add(key, amount, window_s=expiry)
 
     def get(self, key: str) -> int:
-        self._forget_ended()
-        return self._windows.get(key, (0, 0.0))[0]
+        window = self._windows.get(key)
+        return 0 if window is None else window.used
 
     def get_expiry(self, key: str) -> float:
-        return self._windows.get(key, (0, self._now()))[1]
+        window = self._windows.get(key)
+        return self._now() if window is None else window.ends_at
 
     def check(self) -> bool:
         return True
 
     def reset(self) -> int:
-        dropped = len(self._windows)
-        self._windows.clear()
-        return dropped
+        return self._windows.clear()
 
     def clear(self, key: str) -> None:
-        self._windows.pop(key, None)
-
-    def _forget_ended(self) -> None:
-        now = self._now()
-        while self._windows:
-            oldest = next(iter(self._windows))
-            if self._windows[oldest][1] > now:
-                return
-            del self._windows[oldest]
+        self._windows.drop(key)

@@ -5,14 +5,16 @@ Pure. Source of the two fields: draft-ietf-httpapi-ratelimit-headers-11.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from foundation.errors import RateLimited
 
 __all__ = ["LimitVerdict", "RequestLimitReached"]
 
 POLICY_NAME: Final = "requests"
+WINDOW_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,15 @@ class LimitVerdict:
     window_s: int
     remaining: int
     reset_s: int
+
+    @classmethod
+    def of_a_minute(cls, *, allowed: bool, quota: int, remaining: int, left_s: float) -> Self:
+        """
+        Args:
+            left_s: until the window ends.
+        """
+        reset_s = min(max(1, math.ceil(left_s)), WINDOW_S)
+        return cls(allowed=allowed, quota=quota, window_s=WINDOW_S, remaining=remaining, reset_s=reset_s)
 
     def headers(self) -> dict[str, str]:
         """`RateLimit` and `RateLimit-Policy`, for any answer, refused or not."""

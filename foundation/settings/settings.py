@@ -143,7 +143,11 @@ class Settings(BaseSettings):
     @classmethod
     def _is_server(cls, value: str | None, field: ValidationInfo) -> str | None:
         schemes = {"redis", "rediss"} if field.field_name == "redis_url" else {"nats", "tls"}
-        if value is not None and not (urlsplit(value).scheme in schemes and urlsplit(value).hostname):
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        # Reading the port raises when it is none: a raw "/" or "#" in a password ends up there.
+        if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
             raise ValueError
         return value
 

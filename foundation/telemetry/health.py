@@ -26,7 +26,7 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`checks` maps each name to "ok" or to a sentence on what is wrong."""
+    """`checks` maps each name to "ok" or to a sentence on what is wrong, even if that may be done without."""
 
     ready: bool
     checks: dict[str, str]
@@ -37,6 +37,7 @@ class _Named:
     name: str
     check: Check
     timeout_s: float
+    is_needed: bool
 
 
 class Health:
@@ -53,12 +54,15 @@ class Health:
     def uptime_s(self) -> float:
         return self._clock.monotonic() - self._started_s
 
-    def register(self, name: str, check: Check, *, timeout_s: float = 2.0) -> None:
+    def register(self, name: str, check: Check, *, timeout_s: float = 2.0, is_needed: bool = True) -> None:
         """Ask `check` before saying ready: it returns when all is well and raises when not.
 
         What a `HeavyError` says is shown to whoever asks; of any other error only that it happened.
+
+        Args:
+            is_needed: False for what may be missing: it is shown, and the process is ready all the same.
         """
-        self._checks.append(_Named(name, check, timeout_s))
+        self._checks.append(_Named(name, check, timeout_s, is_needed))
         self._answered_s = None
 
     def begin_draining(self) -> None:
@@ -75,9 +79,12 @@ class Health:
                 }
                 self._answered_s = self._clock.monotonic()
         checks = dict(self._answers)
+        ready = not self._is_draining and all(
+            checks[each.name] == OK for each in self._checks if each.is_needed
+        )
         if self._is_draining:
             checks["draining"] = "this process is shutting down"
-        return Readiness(ready=all(answer == OK for answer in checks.values()), checks=checks)
+        return Readiness(ready, checks)
 
     def _is_fresh(self) -> bool:
         return self._answered_s is not None and self._clock.monotonic() - self._answered_s < KEPT_S

@@ -98,6 +98,9 @@ class Metrics:
         self.http_request_seconds = self._histogram(
             "http_request_seconds", "Time to the first byte of an answer.", REQUEST_S, "route"
         )
+        self.limits_alone = self._gauge(
+            "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
         )

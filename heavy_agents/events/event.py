@@ -8,9 +8,15 @@ from typing import Any
 
 from foundation.errors import Json
 
-__all__ = ["TERMINAL", "Draft", "Event", "decode"]
+__all__ = ["RESERVED", "TERMINAL", "Draft", "Event", "decode"]
 
 TERMINAL = frozenset({"done", "failed", "cancelled"})
+
+# Under these names a reader would take an event of a kind's own for the end of its run, for another event, or
+# for a word about its connection: a stream calls it so, or a socket with `agent_` before it.
+RESERVED = frozenset(
+    {"error", "reconnect", "resumed", "gap", "execution_started", "execution_complete", "execution_error"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Follower:
         Raises:
             RunNotFound: unknown, or somebody else's.
             BadCursor: no event has the number `after` yet.
+            Gap: the event after it is no longer kept.
         """
         found = await self._db.call(
             "switchyard_events_read", user_id=user_id, run_id=run_id, after=after, limit=limit
@@ -45,7 +46,7 @@ class Follower:
         """Batches of events numbered after+1, after+2, … without gap or repeat, up to the terminal one.
 
         Raises:
-            RunNotFound, BadCursor: as `read`, before the first batch.
+            RunNotFound, BadCursor, Gap: as `read`, before the first batch; Gap also at a hole further on.
         """
         with self._hub.subscribe(run_id) as subscription:
             while True:

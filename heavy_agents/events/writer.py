@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from foundation.errors import DatabaseUnavailable, Json
-from heavy_agents.events.event import TERMINAL, Draft, Event
+from heavy_agents.events.event import RESERVED, TERMINAL, Draft, Event
 from heavy_agents.events.merge import merge
 from heavy_agents.events.tidy import MAX_EVENT_BYTES, EventTooLarge, encode, tidy
 
@@ -63,6 +63,8 @@ class Writer:
         """
         if type_ in TERMINAL:
             raise ValueError(f"{type_!r} ends a run; only its finish writes it")
+        if type_ in RESERVED:
+            raise ValueError(f"{type_!r} means something else to a reader; choose another name")
         clean = tidy(data)
         assert isinstance(clean, dict)  # noqa: S101 - tidy keeps a dict a dict
         draft = Draft(type_, clean, len(encode(clean)))

@@ -68,6 +68,13 @@ class AgentSnapshot:
             stored=row,
         )
 
+    # Any: the price as the database's JSON gives it; None where the agent has no row.
+    @classmethod
+    def given(cls, agent_id: UUID, agent: dict[str, Json], *, price: Any) -> AgentSnapshot:
+        """An agent that a service has sent along: a chat agent without tools. Raises as `from_json`."""
+        added = {"id": str(agent_id), "kind": "chat", "source": "caller"}
+        return cls.from_json({**agent, **added, "price": {} if price is None else price})
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:

@@ -30,7 +30,10 @@ RETRY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a caller asks for. `size_bytes` decides where, not what."""
+    """What a caller asks for. `size_bytes` decides where, not what.
+
+    `given` is the agent itself, as a row would have it, from a service that has checked it.
+    """
 
     user_id: UUID
     agent_id: UUID
@@ -39,6 +42,7 @@ class Order:
     conversation_id: UUID | None = None
     metadata: dict[str, Json] | None = None
     idempotency_key: str | None = None
+    given: dict[str, Json] | None = None
     size_bytes: int = 0  # of the body; a large one is worked on off the loop
 
     @property
@@ -47,13 +51,15 @@ class Order:
 
     def body_hash(self) -> str:
         """SHA-256 of the canonical body: keys sorted, nothing but what makes the run this run."""
-        body = {
+        body: dict[str, object] = {
             "agentId": str(self.agent_id),
             "messages": [[message.role, message.content] for message in self.messages],
             "input": self.input,
             "conversationId": str(self.conversation_id) if self.conversation_id else None,
             "metadata": self.metadata or {},
         }
+        if self.given is not None:
+            body["given"] = self.given
         return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -85,8 +91,7 @@ class Submitter:
             raise Draining("this server is restarting; send the request again")
         if (run := await self._earlier(order)) is not None:
             return Submission(run, joined=True)
-        row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
-        agent = AgentSnapshot.from_json(row)
+        agent = await self._agent(order)
         if order.is_large or agent.is_large:
             arguments = await asyncio.to_thread(self._checked, order, agent)
         else:
@@ -106,6 +111,14 @@ class Submitter:
             body_hash=await self._hash(order),
         )
         return run
+
+    async def _agent(self, order: Order) -> AgentSnapshot:
+        """What the run keeps of its agent; the price is the row's, also of an agent that was sent along."""
+        if order.given is None:
+            row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
+            return AgentSnapshot.from_json(row)
+        price = await self._db.call("switchyard_agents_price", agent_id=order.agent_id)
+        return AgentSnapshot.given(order.agent_id, order.given, price=price)
 
     async def _hash(self, order: Order) -> str:
         return await asyncio.to_thread(order.body_hash) if order.is_large else order.body_hash()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from routing.openapi.app import DescribedApp
 from routing.openapi.operation import Answer, json_body, operation
 from routing.openapi.problems import OF_BODIES, OF_CALLERS, OF_PATHS
-from routing.openapi.security import API_KEY, METRICS, SERVICE, USER
+from routing.openapi.security import API_KEY, METRICS, SERVICE, TOKEN, USER
 from routing.openapi.text import ABOUT
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "OF_CALLERS",
     "OF_PATHS",
     "SERVICE",
+    "TOKEN",
     "USER",
     "Answer",
     "DescribedApp",

@@ -59,6 +59,7 @@ def operation(
     errors: Iterable[type[HeavyError]] = (),
     body: Piece | None = None,
     waits_for_run: bool = False,
+    is_counted_late: bool = False,
 ) -> dict[str, Any]:
     """
     Args:
@@ -66,6 +67,7 @@ def operation(
         answers: the usual one first.
         errors: the classes of `foundation.errors` it may answer; internal ones are always added.
         waits_for_run: it may also answer that a run it has waited for failed.
+        is_counted_late: who calls is known, and so counted, only when the body has been read.
     """
     kinds = tuple(errors)
     responses: dict[int, Piece] = {each.status: each.described() for each in answers}
@@ -74,7 +76,8 @@ def operation(
             responses[status] = _either(responses[status], piece) if status in responses else piece
     uncounted = {*UNCOUNTED, *(kind.status for kind in kinds if kind is NotFound)}
     for status, piece in responses.items():
-        _carry(piece, is_counted=RateLimited in kinds and status not in uncounted)
+        is_counted = RateLimited in kinds and status not in uncounted
+        _carry(piece, is_counted=is_counted, is_counted_late=is_counted_late)
     return {
         "methods": [method],
         "operation_id": operation_id,
@@ -107,9 +110,9 @@ def _either(one: Piece, other: Piece) -> Piece:
     return {"description": description, "headers": optional, "content": {MEDIA_TYPE: content}}
 
 
-def _carry(piece: Piece, *, is_counted: bool) -> None:
+def _carry(piece: Piece, *, is_counted: bool, is_counted_late: bool) -> None:
     """Every answer is named, and tells a caller that was counted what is left."""
-    always = ["X-Request-Id"]
-    if is_counted:
-        always += ["RateLimit", "RateLimit-Policy"]
-    piece["headers"] = {**piece.get("headers", {}), **headers(always)}
+    counted = ("RateLimit", "RateLimit-Policy") if is_counted else ()
+    always = ("X-Request-Id", *(() if is_counted_late else counted))
+    told = headers(always, counted if is_counted_late else ())
+    piece["headers"] = {**piece.get("headers", {}), **told}

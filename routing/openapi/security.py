@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fastapi import Depends
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-__all__ = ["API_KEY", "METRICS", "SERVICE", "SERVICE_USER", "USER", "pair_service"]
+__all__ = ["API_KEY", "METRICS", "SERVICE", "SERVICE_USER", "TOKEN", "USER", "pair_service"]
 
 # Any: what FastAPI takes as a dependency, and pieces of an OpenAPI document.
 Dependency = Any
@@ -30,13 +30,24 @@ SERVICE: Final[Dependency] = Depends(
     _header("x-railway-secret", "service", "The secret an edge function shares with this server.")
 )
 SERVICE_USER: Final = _header("x-user-id", "serviceUser", "With `service`: the id of the user it speaks for.")
+TOKEN: Final[Dependency] = Depends(
+    APIKeyQuery(
+        name="token",
+        scheme_name="token",
+        auto_error=False,
+        description="The user's access token, for `EventSource`, which can send no header.",
+    )
+)
 METRICS: Final[Dependency] = Depends(
     _bearer("metrics", "The server's METRICS_TOKEN; not needed where none is set.")
 )
 
 
 def pair_service(document: Piece) -> None:
-    """Where the service is taken, it has to name a user as well; FastAPI only knows one scheme or another."""
+    """Where the service is taken beside users, it has to name one; FastAPI only knows one scheme or another.
+
+    Where nobody else is, the user stands in the body.
+    """
     schemes = document["components"]["securitySchemes"]
     model = SERVICE_USER.model
     schemes["serviceUser"] = {
@@ -47,6 +58,7 @@ def pair_service(document: Piece) -> None:
     }
     for path in document["paths"].values():
         for each in path.values():
-            for requirement in each.get("security", []):
-                if "service" in requirement:
+            required = each.get("security", [])
+            for requirement in required:
+                if "service" in requirement and len(required) > 1:
                     requirement["serviceUser"] = []

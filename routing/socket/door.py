@@ -87,14 +87,14 @@ class Door:
         """
         token = offer.token()
         if token is None:
-            self._count(client_key(websocket, self._rooms))
+            self._count_stranger(websocket)
             token = await self._first_words(connection)
         try:
             caller = await self._rooms.authenticator.verify(token)
         except HeavyError:
-            self._count(client_key(websocket, self._rooms))
+            self._count_stranger(websocket)
             raise
-        self._count(caller_key(caller.user_id))
+        (await self._rooms.limits.callers.check(caller_key(caller.user_id))).raise_if_refused()
         return caller
 
     async def _first_words(self, connection: Connection) -> str:
@@ -106,5 +106,5 @@ class Door:
             raise InvalidToken("the first message must be `auth` with the access token")
         return message.token
 
-    def _count(self, key: str) -> None:
-        self._rooms.request_limit.check(key).raise_if_refused()
+    def _count_stranger(self, websocket: WebSocket) -> None:
+        self._rooms.limits.strangers.check(client_key(websocket, self._rooms)).raise_if_refused()

@@ -47,7 +47,7 @@ def _code(status: int) -> int:
     match status:
         case 401 | 403 | 408 | 429:
             return 4000 + status
-        case 503 | 504:
+        case 502 | 503 | 504:
             return TRY_LATER
         case _ if status < 500:  # noqa: PLR2004 - the class of the status
             return BAD_MESSAGE

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from foundation.errors import ConflictingCredentials, OriginNotAllowed
+from routing.address_tokens import take_tokens
 
 __all__ = ["Offer", "check_origin", "take_offer"]
 
@@ -42,10 +42,9 @@ class Offer:
 
 def take_offer(scope: Scope) -> Offer:
     offered: list[str] = scope.get("subprotocols", [])
-    query = scope["query_string"].decode("latin-1")
-    scope["query_string"] = b""
     tokens = [each.removeprefix(TOKEN_PREFIX) for each in offered if each.startswith(TOKEN_PREFIX)]
-    tokens += [value for name, value in parse_qsl(query) if name == "token"]
+    tokens += take_tokens(scope)
+    scope["query_string"] = b""
     return Offer(SUBPROTOCOL if SUBPROTOCOL in offered else None, tuple(tokens))
 
 

@@ -76,17 +76,18 @@ class Session:
             raise farewell(error) from None
         request_id = request_id_of(document)
         try:
-            self._count()
+            await self._count()
             await self._answer(document, request_id)
         except HeavyError as error:
             if self._refused > PATIENCE:
                 raise farewell(error) from None
             await self._connection.send(error_message(error, request_id=request_id))
 
-    def _count(self) -> None:
+    async def _count(self) -> None:
         """A message counts as a request of this caller, so that a socket is no way around the limit."""
         try:
-            self._rooms.request_limit.check(caller_key(self._caller.user_id)).raise_if_refused()
+            verdict = await self._rooms.limits.callers.check(caller_key(self._caller.user_id))
+            verdict.raise_if_refused()
         except RequestLimitReached:
             self._refused += 1
             raise

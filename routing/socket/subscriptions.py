@@ -9,14 +9,14 @@ from uuid import UUID
 
 import structlog
 
-from foundation.errors import HeavyError, InternalError, Json, RateLimited
+from foundation.errors import Gap, HeavyError, InternalError, Json, RateLimited
 from foundation.lifecycle import TaskOwner
 from foundation.telemetry import Metrics
 from heavy_agents.events import Event
 from heavy_agents.runs import Runs
 from routing.socket.connection import Connection, Left
 from routing.socket.farewell import Farewell
-from routing.socket.outbound import error_message
+from routing.socket.outbound import error_message, gap_message
 from routing.waiting import closing
 from routing.wire import socket_message
 
@@ -94,9 +94,13 @@ class Subscriptions:
         await asyncio.sleep(0)
 
     async def _break_off(self, run_id: UUID, error: HeavyError) -> None:
-        """The client may resume from its last number."""
+        """The client may resume from its last number, or from where the log goes on."""
+        if isinstance(error, Gap):
+            message = gap_message(run_id, error)
+        else:
+            message = error_message(error, run_id=run_id)
         with suppress(Left, Farewell):
-            await self._connection.send(error_message(error, run_id=run_id))
+            await self._connection.send(message)
 
     def _forget(self, run_id: UUID, ended: asyncio.Task[None]) -> None:
         if self._following.get(run_id) is ended:

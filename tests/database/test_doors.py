@@ -10,9 +10,11 @@ import pytest
 from foundation.errors import (
     AgentNotFound,
     BadCursor,
+    Gap,
     HeavyError,
     InsufficientCredits,
     InvalidRequest,
+    Json,
     KeyConflict,
     RateLimited,
     RunNotFound,
@@ -94,3 +96,33 @@ async def test_refusals_and_their_facts_are_the_same_by_either_door(door: Sql) -
     assert refusals[InsufficientCredits].facts() == {"needed": 5, "available": 1}
     assert refusals[RateLimited].facts()["policy"] == "5 runs in 60 s"
     assert refusals[BadCursor].detail == "after 9 is in the future; the newest event is 1"
+
+
+async def test_an_agent_that_is_sent_along_needs_no_row_by_either_door(door: Sql) -> None:
+    user, agent_id = await door.user(balance=10), uuid4()
+    agent: dict[str, Json] = {"name": "a", "kind": "chat", "price": {"flat": 1}}
+
+    with pytest.raises(AgentNotFound):
+        await door.submit(user, agent_id=agent_id, agent={**agent})
+    sent = await door.submit(user, agent_id=agent_id, agent={**agent, "source": "caller"})
+
+    assert sent["run"]["agent_id"] == str(agent_id)
+
+
+async def test_a_price_is_read_by_either_door_whoever_owns_the_agent(door: Sql) -> None:
+    agent = await door.agent(await door.user())
+
+    assert await door.call("agents_price", agent_id=agent) == {"flat": 1}
+    assert await door.call("agents_price", agent_id=uuid4()) is None
+
+
+async def test_a_gap_is_told_by_either_door(door: Sql) -> None:
+    user = await door.user(balance=10)
+    claim = await door.running(user)
+    await door.append(claim, chunks(2, "a", "b"))
+    await door.thin_out(claim["run_id"], first=1, last=2)
+
+    with pytest.raises(Gap) as refused:
+        await door.read(user, claim["run_id"])
+
+    assert (refused.value.oldest, refused.value.latest) == (3, 3)

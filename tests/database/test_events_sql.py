@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from foundation.errors import BadCursor, InternalError, InvalidRequest, Json, RunNotFound
+from foundation.errors import BadCursor, Gap, InternalError, InvalidRequest, Json, RunNotFound
 from tests.support.sql import Claim, Sql, chunks
 
 
@@ -139,6 +139,38 @@ async def test_a_number_no_event_has_yet_is_refused(sql: Sql) -> None:
 
     with pytest.raises(BadCursor, match="after 2 is in the future; the newest event is 1"):
         await sql.read(user, run_id, after=2)
+
+
+async def test_a_page_ends_before_a_hole_and_the_next_one_says_where_the_log_goes_on(sql: Sql) -> None:
+    user = await sql.user()
+    claim = await sql.running(user)
+    await sql.append(claim, chunks(2, *"abcdef"))
+    await sql.thin_out(claim["run_id"], first=3, last=5)
+
+    before = await sql.read(user, claim["run_id"])
+    after = await sql.read(user, claim["run_id"], after=5)
+
+    assert [each["seq"] for each in before["events"]] == [1, 2]
+    assert [each["seq"] for each in after["events"]] == [6, 7]
+    for inside in (2, 3, 4):
+        with pytest.raises(Gap) as refused:
+            await sql.read(user, claim["run_id"], after=inside)
+        assert (refused.value.oldest, refused.value.latest) == (6, 7)
+    await sql.forget(claim["run_id"])
+
+
+async def test_a_log_without_its_end_goes_on_after_the_newest_number(sql: Sql) -> None:
+    user = await sql.user()
+    claim = await sql.running(user)
+    await sql.append(claim, chunks(2, "a", "b"))
+    await sql.thin_out(claim["run_id"], first=1, last=3)
+
+    with pytest.raises(Gap) as refused:
+        await sql.read(user, claim["run_id"])
+
+    assert (refused.value.oldest, refused.value.latest) == (4, 3)
+    assert (await sql.read(user, claim["run_id"], after=3))["events"] == []
+    await sql.forget(claim["run_id"])
 
 
 async def test_somebody_elses_events_are_as_unknown_as_none(sql: Sql) -> None:

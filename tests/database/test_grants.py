@@ -23,6 +23,7 @@ FUNCTIONS = {
     "switchyard_agents_get(uuid,uuid)",
     "switchyard_agents_list(uuid)",
     "switchyard_agents_metrics(uuid,uuid)",
+    "switchyard_agents_price(uuid)",
     "switchyard_artifacts_get(uuid,uuid,text)",
     "switchyard_audit()",
     "switchyard_blobs_read(uuid,text,text)",

@@ -180,7 +180,7 @@ async def test_an_answer_to_a_whole_body_keeps_the_connection(person: Person) ->
         ("GET", "/", 404, "not_found"),
         ("GET", "/api/runs/", 404, "not_found"),
         ("GET", "/ws", 404, "not_found"),
-        ("POST", "/api/agent/execute-validated", 404, "not_found"),
+        ("POST", "/api/agent/execute-validated/", 404, "not_found"),
         ("GET", EXECUTE, 405, "method_not_allowed"),
         ("DELETE", "/api/runs", 405, "method_not_allowed"),
         ("BREW", "/api/runs", 400, ""),
@@ -291,6 +291,7 @@ async def test_the_description_names_every_route_and_its_problems(server: TestSe
         "service",
         "serviceUser",
         "metrics",
+        "token",
     }
     assert execute["security"] == [{"user": []}, {"apiKey": []}, {"service": [], "serviceUser": []}]
     for path, methods in described["paths"].items():

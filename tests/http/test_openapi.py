@@ -13,21 +13,28 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from foundation import errors
 from foundation.errors import HeavyError
 from routing.openapi.samples import FACTS, SAMPLES
-from tests.support.database import DatabaseServer
+from tests.support.chat import ChatServer, chatting
 from tests.support.described import Described
 from tests.support.explorer import Answered
 from tests.support.judge import Judge
-from tests.support.server import METRICS_TOKEN, Person, TestServer, messages, running_server
+from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServer, messages
 
 # Any: JSON documents.
 Document = dict[str, Any]
 
 EXECUTE = "/api/agent/execute"
+VALIDATED = "/api/agent/execute-validated"
+SERVICE = {"x-railway-secret": SERVICE_SECRET}
 TREE = [
     each
     for name in errors.__all__
     if isinstance(each := getattr(errors, name), type) and issubclass(each, HeavyError)
 ]
+
+
+@pytest.fixture(scope="module")
+def server(chat: ChatServer) -> TestServer:
+    return chat.server
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +134,19 @@ def test_every_request_example_is_allowed(described: Described) -> None:
                 assert described.mistakes(parameter["schema"], example) == [], (name, parameter["name"])
 
 
-async def test_every_request_example_is_accepted(database_server: DatabaseServer, demo_url: str) -> None:
-    async with running_server(demo_url) as server, server.person() as person:
+async def test_every_request_example_is_accepted(demo_url: str) -> None:
+    async with (
+        chatting(demo_url) as chat,
+        chat.server.person() as person,
+        chat.server.client(**SERVICE) as service,
+    ):
         described = Described((await person.client.get("/openapi.json")).json())
         for name, operation in described.operations():
             method, _, path = name.partition(" ")
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 for title, example in content["examples"].items():
-                    answer = await person.client.request(method, path, json=example["value"])
+                    client = service if path == VALIDATED else person.client
+                    answer = await client.request(method, path, json=example["value"])
                     assert answer.is_success, (name, title, answer.text)
 
 
@@ -172,11 +184,23 @@ async def test_real_answers_are_those_described(
         "key_id": made.json()["id"],
         "agent_id": str(person.agent_id),
     }
-    bodies = {EXECUTE: person.body(), "/api/conversations": {"title": "y"}, "/api/keys": {"name": "y"}}
+    bodies = {
+        EXECUTE: person.body(),
+        VALIDATED: {
+            "userId": str(person.id),
+            "agentId": str(person.agent_id),
+            "agentConfig": {"name": "a"},
+            "messages": [{"role": "user", "content": "hello"}],
+            "stream": False,
+        },
+        "/api/conversations": {"title": "y"},
+        "/api/keys": {"name": "y"},
+    }
     for name, operation in described.operations():
         method, _, path = name.partition(" ")
         token = METRICS_TOKEN if path.startswith("/metrics") else person.token
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
+        headers |= SERVICE if path == VALIDATED else {}
         body = bodies[path] if "requestBody" in operation else None
 
         answer = await person.client.request(method, path.format(**real), headers=headers, json=body)

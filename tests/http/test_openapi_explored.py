@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
+import pytest
+
 from routing import examples
+from tests.support.chat import ChatServer
 from tests.support.described import Described
 from tests.support.explorer import PHASES, Caller, Exploration, Found, explore
 from tests.support.judge import Judge
@@ -39,6 +42,7 @@ class Ground:
     conversations: list[str]
     keys: list[str]
     agents: list[str]
+    users: list[str]
 
     @property
     def real(self) -> dict[str, list[str]]:
@@ -52,6 +56,7 @@ class Ground:
             "query.before": self.runs,
             "body.agentId": self.agents,
             "body.conversationId": self.conversations,
+            "body.userId": self.users,
         }
 
     def settled(self, document: Document) -> Document:
@@ -68,6 +73,11 @@ class Ground:
             text = text.replace(told, real)
         found: Document = json.loads(text)
         return found
+
+
+@pytest.fixture(scope="module")
+def server(chat: ChatServer) -> TestServer:
+    return chat.server
 
 
 async def test_the_server_does_what_its_description_says(server: TestServer) -> None:
@@ -127,7 +137,7 @@ async def prepared(server: TestServer, owner: Person) -> Ground:
     await owner.client.post(f"/api/runs/{waiting}/cancel")
     keys = [(await owner.client.post("/api/keys", json={"name": name})).json()["id"] for name in "ab"]
     agents = [str(await server.agent(owner.id, is_published=True)), str(owner.agent_id)]
-    return Ground(runs=[*runs, waiting], conversations=[conversation], keys=keys, agents=agents)
+    return Ground([*runs, waiting], [conversation], keys, agents, [str(owner.id)])
 
 
 async def callers_of(owner: Person, script: Person) -> list[Caller]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -192,6 +195,21 @@ async def test_the_sixth_socket_of_a_user_is_sent_away(server: TestServer, perso
     await until(comes_in)
 
 
+async def test_how_many_sockets_a_user_may_hold_is_a_setting(database_server: DatabaseServer) -> None:
+    url = await fresh_database(database_server)
+    async with (
+        running_server(url, sockets_per_user=3) as server,
+        server.person() as person,
+        AsyncExitStack() as three,
+    ):
+        for _ in range(3):
+            await three.enter_async_context(connected(server, person))
+        async with opened(server.url, query=f"?token={person.token}") as fourth:
+            assert (await fourth.hear("error"))["code"] == "rate_limited"
+            assert await fourth.closed() == 4429
+    await drop(database_server, url)
+
+
 async def test_a_socket_follows_ten_runs(server: TestServer, person: Person, client: Client) -> None:
     runs = [await client.begin(person, {"gate": "ten"}) for _ in range(10)]
     await client.execute(person, {"gate": "ten"}, requestId="eleventh")
@@ -261,6 +279,32 @@ async def test_a_reader_that_does_not_read_is_given_up(
 
         await until(door.is_done)
         assert await client.closed() == 4408
+
+
+async def test_little_is_held_for_a_reader_that_does_not_read(
+    server: TestServer, writer: tuple[Person, list[str]]
+) -> None:
+    person, runs = writer
+    async with (
+        served_door(server, Tempo()) as door,
+        opened(door.url, query=f"?token={person.token}", max_queue=1, max_size=None) as client,
+    ):
+        await read_nothing(server, client, runs)
+        (connection,) = door.state.connections
+        assert isinstance(connection, SocketProtocol)
+
+        async def is_full() -> bool:
+            return not connection.writable.is_set()
+
+        await until(is_full)
+        assert held_bytes(connection.transport) <= 300_000
+
+
+def held_bytes(transport: asyncio.Transport) -> int:
+    """What this process and its kernel keep of what was sent and not yet taken."""
+    raw = transport.get_extra_info("socket")
+    unsent = fcntl.ioctl(raw.fileno(), termios.TIOCOUTQ, bytes(4))
+    return transport.get_write_buffer_size() + int.from_bytes(unsent, sys.byteorder)
 
 
 async def test_a_reader_that_never_reads_again_is_cut_off(

@@ -13,15 +13,7 @@ from heavy_agents.events import encode, tidy
 from heavy_agents.events.event import Draft
 from heavy_agents.events.merge import MAX_CHUNK_BYTES, merge
 from tests.properties.talk import Talk
-
-# Every code point there is, lone surrogates and NUL among them.
-ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | ANY_TEXT
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner) | st.tuples(inner, inner),
-    max_leaves=20,
-)
+from tests.properties.values import VALUES, as_doubles
 
 TEXTS = st.text(max_size=20) | st.sampled_from(["x" * 6_000, "x" * 20_000])
 
@@ -73,7 +65,7 @@ def test_what_is_tidied_can_be_stored_and_comes_back_the_same(shared: Talk, valu
 
     stored = shared.do(shared.sql.connection.fetchval("select $1::jsonb", tidied))
 
-    assert _as_doubles(stored) == _as_doubles(tidied)
+    assert as_doubles(stored) == as_doubles(tidied)
 
 
 # Any: whatever an agent hands over.
@@ -87,19 +79,6 @@ def test_tidying_what_is_tidy_changes_nothing(value: Any) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
 def test_good_text_is_left_as_it_is(text: str) -> None:
     assert tidy(text) == text
-
-
-def _as_doubles(value: Json) -> Json:
-    """As a browser reads it: `jsonb` keeps numbers in decimals and writes 1e20 with all its zeros."""
-    match value:
-        case int() | float() if not isinstance(value, bool):
-            return float(value)
-        case list():
-            return [_as_doubles(each) for each in value]
-        case dict():
-            return {key: _as_doubles(each) for key, each in value.items()}
-        case _:
-            return value
 
 
 def _told(drafts: list[Draft]) -> list[tuple[str, object]]:

@@ -1,6 +1,8 @@
 """An agent for tests: it says what its input tells it to, and stops or fails where the test wants it.
 
 {"chunks": ["a", "b"],           emitted one by one, each in an event of its own
+ "events": [{"type": "weather", "fields": {"sun": true}, "pause_ms": 5}],   then these, as they are
+ "halt": "name",                 in the middle of these it waits until the test opens that gate
  "gate": "name",                 then waits until the test opens the gate
  "files": {"a.txt": "…"},        kept as artifacts
  "fail": "sentence"}             fails with it; "bug": true breaks instead; "burn": true uses up the hold
@@ -34,6 +36,7 @@ class EchoAgent:
         self.runs += 1
         told = ctx.request.input
         text = await self._say(ctx, told)
+        await self._tell(ctx, told)
         if gate := told.get("gate"):
             await self.gates[str(gate)].wait()
         await self._keep_files(ctx, told)
@@ -56,6 +59,25 @@ class EchoAgent:
             return "".join(map(str, chunks))
 
         return str(await ctx.step("say", work))
+
+    async def _tell(self, ctx: Context, told: dict[str, Json]) -> None:
+        events, halt = told.get("events", []), told.get("halt")
+        assert isinstance(events, list)
+
+        async def work() -> Json:
+            for number, event in enumerate(events):
+                if halt and number == len(events) // 2:
+                    await self.gates[str(halt)].wait()
+                assert isinstance(event, dict)
+                fields, pause_ms = event["fields"], event["pause_ms"]
+                assert isinstance(fields, dict)
+                assert isinstance(pause_ms, int)
+                await ctx.emit(str(event["type"]), **fields)
+                await asyncio.sleep(pause_ms / 1000)
+            return len(events)
+
+        if events:
+            await ctx.step("tell", work)
 
     async def _keep_files(self, ctx: Context, told: dict[str, Json]) -> None:
         files = told.get("files", {})

@@ -59,9 +59,10 @@ class Judge:
 
 
 def _undeserved(problem: Document) -> list[str]:
-    """Valid requests are refused only for what no schema says: the state of things, the input of a kind."""
-    if problem["code"] in {"bad_cursor", "key_conflict"}:
+    """Valid requests are refused only for what no schema says: the state of things, what a kind is told."""
+    if problem["code"] in {"bad_cursor", "conflicting_credentials", "key_conflict"}:
         return []
     fields = [error["field"] for error in problem.get("errors", [{"field": "?"}])]
     # The body as a whole is wrong when there are 20 active keys.
-    return [f"is valid: {problem['detail']}" for field in fields if field and not field.startswith("input")]
+    unsaid = [field for field in fields if field and field != "messages" and not field.startswith("input")]
+    return [f"is valid: {problem['detail']}" for _ in unsaid]

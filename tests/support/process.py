@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,12 +17,22 @@ import httpx2
 import orjson
 import psutil
 
-__all__ = ["DEMO_USER", "FORECASTER", "ROOT", "ServerProcess", "free_port", "run_command", "until"]
+__all__ = [
+    "DEMO_USER",
+    "FORECASTER",
+    "ROOT",
+    "ServerProcess",
+    "free_port",
+    "run_command",
+    "start_command",
+    "until",
+]
 
 ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
 FORECASTER = "00000000-0000-4000-a000-000000000002"
 READY_WITHIN_S = 30.0
+PROGRAM = ("railway_server.py",)
 
 
 def free_port() -> int:
@@ -40,7 +50,14 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
     """Run a verb to its end: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
+    process = await start_command(*arguments, **settings)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def start_command(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+    """Begin a verb; its output is for `communicate`."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "railway_server.py",
         *arguments,
@@ -49,8 +66,6 @@ async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 async def until(what: Any, *, within_s: float) -> None:
@@ -73,12 +88,30 @@ class ServerProcess:
     @classmethod
     @asynccontextmanager
     async def running(cls, **settings: str) -> AsyncIterator[ServerProcess]:
-        """A ready server; killed at the end if it still lives."""
-        port = free_port()
+        """A ready server; killed at the end if it still lives. Without a `PORT` it gets one of its own."""
+        async with cls.of(settings) as server:
+            yield server
+
+    @classmethod
+    @asynccontextmanager
+    async def of(
+        cls, settings: Mapping[str, str], *, program: Sequence[str] = PROGRAM, log_file: Path | None = None
+    ) -> AsyncIterator[ServerProcess]:
+        """
+        Args:
+            log_file: where all that it writes goes; to where the test writes if None.
+        """
+        port = int(settings.get("PORT") or free_port())
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "railway_server.py", cwd=ROOT, env=environment(configured)
-        )
+        with nullcontext() if log_file is None else log_file.open("wb") as written:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *program,
+                cwd=ROOT,
+                env=environment(configured),
+                stdout=written,
+                stderr=None if written is None else asyncio.subprocess.STDOUT,
+            )
         _, token, _ = await run_command("token", **settings)
         client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",

@@ -116,11 +116,21 @@ class Served:
 
 @asynccontextmanager
 async def served_door(
-    server: TestServer, tempo: Tempo, *, protocol: type[SocketProtocol] = SocketProtocol
+    server: TestServer,
+    tempo: Tempo,
+    *,
+    protocol: type[SocketProtocol] = SocketProtocol,
+    buffer_bytes: int | None = None,
 ) -> AsyncIterator[Served]:
-    """The same sockets at another address, with less patience."""
+    """The same sockets at another address, with less patience.
+
+    Args:
+        buffer_bytes: what the system may hold of what a client does not read.
+    """
     door = Door(server.backend.app.state.rooms, tempo=tempo)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        if buffer_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
         config = uvicorn.Config(
             door, http=HttpProtocol, ws=protocol, lifespan="off", log_config=None, access_log=False
         )

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from heavy_agents.events import LeaseLost, Writer
+from heavy_agents.events import RESERVED, TERMINAL, LeaseLost, Writer
 
 
 def writer() -> Writer:
@@ -65,3 +65,13 @@ async def test_a_full_buffer_makes_the_agent_wait_until_there_is_room() -> None:
     own.confirm()
 
     await asyncio.wait_for(blocked, 5)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED | TERMINAL))
+async def test_a_name_that_readers_take_for_something_else_is_refused(name: str) -> None:
+    own = writer()
+
+    with pytest.raises(ValueError, match=name):
+        await own.emit(name, {})
+
+    assert not own.is_dirty

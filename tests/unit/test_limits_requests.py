@@ -28,52 +28,52 @@ class Hands:
         return self.now_s
 
 
-def test_requests_are_allowed_up_to_the_quota_of_a_minute() -> None:
+async def test_requests_are_allowed_up_to_the_quota_of_a_minute() -> None:
     hands = Hands()
     limit = RequestLimit(3, now=hands)
 
-    verdicts = [limit.check("a") for _ in range(5)]
+    verdicts = [await limit.check("a") for _ in range(5)]
 
     assert [verdict.allowed for verdict in verdicts] == [True, True, True, False, False]
     assert [verdict.remaining for verdict in verdicts] == [2, 1, 0, 0, 0]
     assert {verdict.reset_s for verdict in verdicts} == {60}
 
 
-def test_a_window_begins_with_the_first_request_and_ends_a_minute_later() -> None:
+async def test_a_window_begins_with_the_first_request_and_ends_a_minute_later() -> None:
     hands = Hands()
     limit = RequestLimit(1, now=hands)
-    limit.check("a")
+    await limit.check("a")
 
     hands.now_s += 59.5
-    assert limit.check("a") == LimitVerdict(allowed=False, quota=1, window_s=60, remaining=0, reset_s=1)
+    assert await limit.check("a") == LimitVerdict(allowed=False, quota=1, window_s=60, remaining=0, reset_s=1)
 
     hands.now_s += 0.5
-    assert limit.check("a").allowed
+    assert (await limit.check("a")).allowed
 
 
-def test_callers_are_counted_apart() -> None:
+async def test_callers_are_counted_apart() -> None:
     limit = RequestLimit(1, now=Hands())
 
-    assert limit.check("a").allowed
-    assert limit.check("b").allowed
-    assert not limit.check("a").allowed
+    assert (await limit.check("a")).allowed
+    assert (await limit.check("b")).allowed
+    assert not (await limit.check("a")).allowed
 
 
-def test_two_limits_share_nothing() -> None:
+async def test_two_limits_share_nothing() -> None:
     first, second = RequestLimit(1, now=Hands()), RequestLimit(1, now=Hands())
 
-    assert first.check("a").allowed
-    assert second.check("a").allowed
+    assert (await first.check("a")).allowed
+    assert (await second.check("a")).allowed
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 90)), max_size=60), st.integers(1, 5))
-def test_no_window_holds_more_than_the_quota(asked: list[tuple[str, int]], quota: int) -> None:
+async def test_no_window_holds_more_than_the_quota(asked: list[tuple[str, int]], quota: int) -> None:
     hands, allowed_at = Hands(), dict[str, list[float]]()
     limit = RequestLimit(quota, now=hands)
 
     for key, gap_s in asked:
         hands.now_s += gap_s
-        if limit.check(key).allowed:
+        if (await limit.check(key)).allowed:
             allowed_at.setdefault(key, []).append(hands.now_s)
 
     for times in allowed_at.values():
@@ -82,12 +82,12 @@ def test_no_window_holds_more_than_the_quota(asked: list[tuple[str, int]], quota
             assert sum(start <= time < start + 60 for time in times) <= 2 * quota
 
 
-def test_counting_starts_no_thread() -> None:
+async def test_counting_starts_no_thread() -> None:
     before = threading.active_count()
     limit = RequestLimit(10)
 
     for number in range(100):
-        limit.check(str(number))
+        await limit.check(str(number))
 
     assert threading.active_count() == before
 

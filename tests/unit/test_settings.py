@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from foundation.settings import CreditsOwner, Environment, Settings, SettingsError, load
@@ -58,6 +60,7 @@ def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
         ("METRICS_TOKEN", "short-secret"),
         ("DATABASE_URL", "mysql://user:short-secret@db"),
         ("REDIS_URL", "http://user:short-secret@redis"),
+        ("REDIS_URL", "redis://user:short-secret/with-a-slash@redis:6379"),
         ("NATS_URL", "http://user:short-secret@nats"),
     ],
 )
@@ -141,3 +144,18 @@ def test_every_key_is_a_secret_for_the_log(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("OPENAI_API_KEY", "own-key")
 
     assert set(load().secrets) == {"gateway-key", "own-key"}
+
+
+def test_an_env_file_that_is_no_text_is_one_line_too() -> None:
+    Path(".env").write_bytes(b"PORT=80\nNAME=\xff\xfe\n")
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    assert refused.value.lines == [".env: holds bytes that are not UTF-8, wants UTF-8 text"]
+
+
+def test_the_password_of_a_wrong_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = mistakes(monkeypatch, OPENAI_BASE_URL="ftp://user:a-password@models.example")
+
+    assert line.startswith("OPENAI_BASE_URL: got something else, wants")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from structlog.testing import capture_logs
 
-from foundation.errors import DatabaseUnavailable
+from foundation.errors import DatabaseUnavailable, HeavyError
 from foundation.telemetry import Health
 
 
@@ -62,6 +62,17 @@ async def test_a_failing_check_says_what_is_wrong_beside_those_that_are_well() -
 
     assert not readiness.ready
     assert readiness.checks == {"database": "the database does not answer", "clock": "ok"}
+
+
+async def test_what_may_be_missing_is_shown_and_the_process_is_ready() -> None:
+    health = Health(HandClock())
+    health.register("database", Counted())
+    health.register("redis", Counted(HeavyError("Redis does not answer")), is_needed=False)
+
+    readiness = await health.readiness()
+
+    assert readiness.ready
+    assert readiness.checks == {"database": "ok", "redis": "Redis does not answer"}
 
 
 async def test_an_unexpected_error_is_logged_and_its_text_not_shown() -> None:

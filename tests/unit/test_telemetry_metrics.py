@@ -32,6 +32,7 @@ PROMISED = {
     "http_request_seconds": {"route"},
     "event_loop_lag_seconds": set(),
     "heavy_agent_lost_calls_total": set(),
+    "heavy_agent_limits_alone": set(),
     "forecast_seconds": {"method"},
 }
 ATTRIBUTES = {name.removeprefix("heavy_agent_"): name for name in PROMISED}

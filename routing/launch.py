@@ -1,0 +1,98 @@
+"""From an order to an answer: accept the run, then wait for its end, stream it, or say where it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import structlog
+from fastapi import Request
+from starlette.responses import Response
+
+from foundation.errors import DatabaseUnavailable
+from foundation.identity import Caller
+from heavy_agents.runs import Order, Submission
+from routing.events import event_stream
+from routing.outcomes import ENDED, failure_document, failure_status
+from routing.preferences import Preference
+from routing.problems import Problem, request_id_of
+from routing.replies import Json
+from routing.rooms import Rooms
+from routing.waiting import closing, first_of, unless_left
+from routing.wire import accepted_document, answer_document, run_url
+
+__all__ = ["launch"]
+
+log = structlog.get_logger(__name__)
+
+
+async def launch(
+    request: Request,
+    rooms: Rooms,
+    caller: Caller,
+    order: Order,
+    *,
+    preference: Preference,
+    wants_stream: bool,
+) -> Response:
+    """Holds the credits, makes the run durable and executes it. A client that leaves does not stop it."""
+    wants_stream = wants_stream and not preference.respond_async
+    if wants_stream:
+        rooms.readers.check(caller.user_id)
+    submission = await rooms.runs.submit(order)
+    run_id = UUID(submission.run["run_id"])
+    headers = _headers(submission)
+    if wants_stream:
+        return event_stream(rooms, caller, run_id, after=0, headers=headers)
+    waiting = _ended(rooms, caller, submission, within_s=preference.patience_s)
+    run = await unless_left(request.receive, waiting)
+    return _answer(run, request, preference=preference, headers=headers)
+
+
+# Any: a run as the database's JSON gives it (`switchyard.run_json`).
+async def _ended(rooms: Rooms, caller: Caller, submission: Submission, *, within_s: int) -> dict[str, Any]:
+    """The run once it has ended, or as it was when the time is over or this process shuts down.
+
+    Whatever goes wrong here, the run is accepted: its caller must learn its id, not an error.
+    """
+    run = submission.run
+    run_id = UUID(run["run_id"])
+    try:
+        if run["status"] not in ENDED:
+            if within_s == 0:
+                return run
+            async with asyncio.timeout(within_s):
+                follow = _follow_to_end(rooms, caller, run_id, after=run["last_seq"])
+                await first_of(follow, rooms.readers.leaving())
+        return await rooms.runs.get(caller.user_id, run_id)
+    except TimeoutError:
+        return run
+    except DatabaseUnavailable:
+        log.warning("waiting_interrupted", run_id=str(run_id))
+        return run
+
+
+async def _follow_to_end(rooms: Rooms, caller: Caller, run_id: UUID, *, after: int) -> None:
+    async with closing(rooms.runs.follow(caller.user_id, run_id, after=after)) as batches:
+        async for _ in batches:
+            pass
+
+
+# Any: as `_ended`.
+def _answer(
+    run: dict[str, Any], request: Request, *, preference: Preference, headers: dict[str, str]
+) -> Response:
+    is_accepted = run["status"] not in ENDED
+    headers = headers | preference.applied(is_accepted=is_accepted)
+    if is_accepted:
+        return Json(accepted_document(run), status=202, headers=headers)
+    if run["status"] == "succeeded":
+        return Json(answer_document(run), headers=headers)
+    document = failure_document(run, request_id_of(request.scope))
+    return Problem(document, status=failure_status(run), headers=headers)
+
+
+def _headers(submission: Submission) -> dict[str, str]:
+    replayed = {"Idempotency-Replayed": "true"} if submission.joined else {}
+    return {"Location": run_url(submission.run["run_id"]), **replayed}
