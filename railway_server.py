@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import commands
+
+
+def _build(settings: Settings) -> Backend:
+    """By name, so that the rooms are imported by the verbs that need them."""
+    from railway_server import build
+
+    return build(settings)
+
+
+if __name__ == "__main__":
+    commands.main(_build)
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-import commands
 from foundation.clock import Clock, SystemClock
 from foundation.db import PoolDatabase
 from foundation.errors import NotConfigured
@@ -150,7 +162,3 @@ def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Eng
         slots=settings.worker_slots,
         retention_days=settings.run_retention_days,
     )
-
-
-if __name__ == "__main__":
-    commands.main(build)

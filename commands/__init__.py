@@ -1,4 +1,4 @@
-"""The command line of a backend: serve, migrate, token, demo."""
+"""The command line of a backend: serve, migrate, token, demo, run, doctor."""
 
 from commands.cli import main
 

@@ -65,6 +65,7 @@ __all__ = [
     "OriginNotAllowed",
     "RateLimited",
     "RunNotFound",
+    "StartRefused",
     "TooLarge",
     "TooSlow",
     "UnsupportedMediaType",
@@ -93,6 +94,10 @@ class HeavyError(Exception):
     def headers(self) -> dict[str, str]:
         """Response headers that belong to this answer."""
         return {}
+
+
+class StartRefused(Exception):
+    """A verb of the command line ends here; the text is one line a mistake, for the operator."""
 
 
 class InvalidRequest(HeavyError):
@@ -194,8 +199,8 @@ class TooLarge(HeavyError):
     status = 413
 
     def __init__(self, *, limit_bytes: int) -> None:
-        detail = f"the body is larger than the {limit_bytes} bytes taken here; send less"
-        super().__init__(detail, {"limitBytes": limit_bytes})
+        facts = {"limitBytes": limit_bytes}
+        super().__init__(f"the body is larger than the {limit_bytes} bytes taken here; send less", facts)
         self.limit_bytes = limit_bytes
 
 
@@ -206,10 +211,7 @@ class UnsupportedMediaType(HeavyError):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One mistake in a body.
-
-    `field` is a path in wire names, empty for the body itself; `message` says what would be right.
-    """
+    """`field` is a path in wire names, empty for the body itself; `message` says what would be right."""
 
     field: str
     message: str

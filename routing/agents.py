@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from routing.answers import Agents
 from routing.callers import CallerOf, RoomsOf
-from routing.openapi import problems
+from routing.examples import AGENTS
+from routing.openapi import OF_CALLERS, Answer, operation
 from routing.replies import Json
 from routing.wire import agent_document
 
@@ -19,10 +20,12 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/agents",
         list_agents,
-        methods=["GET"],
-        summary="List the agents the caller may run",
-        response_model=Agents,
-        responses=problems(400, 401, 429, 502, 503),
+        **operation(
+            "listAgents",
+            Answer("The agents.", model=Agents, example=AGENTS),
+            summary="List the agents the caller may run",
+            errors=OF_CALLERS,
+        ),
     )
     return routes
 

@@ -22,7 +22,7 @@ from routing import (
     socket,
 )
 from routing.middleware import Access, Cors, Failures, Headers, RequestId, Unread
-from routing.openapi import DescribedApp
+from routing.openapi import ABOUT, DescribedApp
 from routing.problems import handlers
 from routing.rooms import Rooms
 
@@ -41,15 +41,12 @@ AREAS = (
     health,
     metrics,
 )
-TITLE = "Switchyard"
-SUMMARY = "Durable runs of heavy agents, live streams, credits settled exactly once."
 
 
 def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     """The front door of `rooms`, which the caller starts and stops."""
     app = _App(
-        title=TITLE,
-        summary=SUMMARY,
+        **ABOUT,
         version=rooms.version,
         lifespan=lifespan,
         redoc_url=None,

@@ -10,12 +10,12 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request
-from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.requests import HTTPConnection
 
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
 from foundation.limits import LimitVerdict, address_key, caller_key
+from routing.openapi import API_KEY, SERVICE, USER
 from routing.rooms import Rooms, rooms_of
 
 __all__ = [
@@ -32,39 +32,14 @@ __all__ = [
 
 RoomsOf = Annotated[Rooms, Depends(rooms_of)]
 
-# Only for the API's description: the authenticator reads the headers itself.
-_Bearer = Depends(
-    HTTPBearer(
-        scheme_name="user",
-        bearerFormat="JWT",
-        auto_error=False,
-        description="The user's Supabase access token.",
-    )
-)
-_ApiKey = Depends(
-    APIKeyHeader(
-        name="x-api-key",
-        scheme_name="apiKey",
-        auto_error=False,
-        description="A key the user has made; it acts as that user.",
-    )
-)
-_Service = Depends(
-    APIKeyHeader(
-        name="x-railway-secret",
-        scheme_name="service",
-        auto_error=False,
-        description="An edge function's shared secret, with `x-user-id` of the user it speaks for.",
-    )
-)
-
 
 async def caller_of(
     request: Request,
     rooms: RoomsOf,
-    _bearer: object = _Bearer,
-    _api_key: object = _ApiKey,
-    _service: object = _Service,
+    # Only for the API's description: the authenticator reads the headers itself.
+    _bearer: object = USER,
+    _api_key: object = API_KEY,
+    _service: object = SERVICE,
 ) -> Caller:
     """
     Raises:
@@ -81,7 +56,7 @@ async def caller_of(
     return caller
 
 
-async def user_of(request: Request, rooms: RoomsOf, _bearer: object = _Bearer) -> Caller:
+async def user_of(request: Request, rooms: RoomsOf, _bearer: object = USER) -> Caller:
     """A user who is there in person.
 
     Raises:
@@ -93,7 +68,7 @@ async def user_of(request: Request, rooms: RoomsOf, _bearer: object = _Bearer) -
     return caller
 
 
-async def service_of(request: Request, rooms: RoomsOf, _service: object = _Service) -> None:
+async def service_of(request: Request, rooms: RoomsOf, _service: object = SERVICE) -> None:
     """Nobody but the service; whom it speaks for stands in the body, which is read afterwards.
 
     Raises:

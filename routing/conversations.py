@@ -11,13 +11,15 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from foundation.errors import ConversationNotFound
+from foundation.errors import AgentNotFound, ConversationNotFound
 from routing.answers import Conversation, ConversationHead
 from routing.bodies import read_model
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_id
+from routing.examples import AGENT_ID, CONVERSATION, CONVERSATION_HEAD
 from routing.models import ConversationBody
-from routing.openapi import json_body, problems
+from routing.openapi import OF_BODIES, OF_CALLERS, OF_PATHS, Answer, json_body, operation
+from routing.parameters import ConversationId
 from routing.replies import Json
 from routing.wire import conversation_document
 
@@ -25,28 +27,40 @@ __all__ = ["router"]
 
 BODY_BYTES: Final = 1024 * 1024
 
-EXAMPLE: Final = {"agentId": "00000000-0000-4000-a000-000000000001", "title": "A week in Lisbon"}
-
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["conversations"])
     routes.add_api_route(
         "/api/conversations",
         begin_conversation,
-        methods=["POST"],
-        summary="Begin a conversation",
-        status_code=201,
-        response_model=ConversationHead,
-        responses=problems(400, 401, 404, 408, 413, 415, 422, 429, 502, 503),
-        openapi_extra=json_body("ConversationBody", EXAMPLE),
+        **operation(
+            "beginConversation",
+            Answer(
+                "The conversation, empty.",
+                status=201,
+                model=ConversationHead,
+                example=CONVERSATION_HEAD,
+                always=("Location",),
+            ),
+            summary="Begin a conversation",
+            method="POST",
+            errors=(*OF_CALLERS, *OF_BODIES, AgentNotFound),
+            body=json_body(
+                ConversationBody,
+                withAnAgent={"agentId": AGENT_ID, "title": "A week in Lisbon"},
+                withoutAny={},
+            ),
+        ),
     )
     routes.add_api_route(
         "/api/conversations/{conversation_id}",
         get_conversation,
-        methods=["GET"],
-        summary="Look up a conversation",
-        response_model=Conversation,
-        responses=problems(400, 401, 404, 429, 502, 503),
+        **operation(
+            "getConversation",
+            Answer("The conversation.", model=Conversation, example=CONVERSATION),
+            summary="Look up a conversation",
+            errors=(*OF_CALLERS, *OF_PATHS, ConversationNotFound),
+        ),
     )
     return routes
 
@@ -59,7 +73,7 @@ async def begin_conversation(request: Request, rooms: RoomsOf, caller: CallerOf)
     return Json(conversation_document(made), status=201, headers=headers)
 
 
-async def get_conversation(rooms: RoomsOf, caller: CallerOf, conversation_id: str) -> Response:
+async def get_conversation(rooms: RoomsOf, caller: CallerOf, conversation_id: ConversationId) -> Response:
     """With what was said in it."""
     unknown = ConversationNotFound("no such conversation, or it is not yours")
     found = await rooms.runs.conversation(caller.user_id, parse_id(conversation_id, unknown=unknown))

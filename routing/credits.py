@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from routing.answers import Credits
 from routing.callers import CallerOf, RoomsOf
-from routing.openapi import problems
+from routing.examples import CREDITS
+from routing.openapi import OF_CALLERS, Answer, operation
 from routing.replies import Json
 from routing.wire import credits_document
 
@@ -19,10 +20,12 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/credits",
         get_credits,
-        methods=["GET"],
-        summary="What the caller has",
-        response_model=Credits,
-        responses=problems(400, 401, 429, 502, 503),
+        **operation(
+            "getCredits",
+            Answer("The caller's account.", model=Credits, example=CREDITS),
+            summary="What the caller has",
+            errors=OF_CALLERS,
+        ),
     )
     return routes
 

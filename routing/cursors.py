@@ -22,12 +22,12 @@ def parse_after(*, after: str | None, last_event_id: str | None) -> int:
     """The number after which events are wanted; 0 when neither is given.
 
     Raises:
-        BadCursor: no event can have that number.
+        BadCursor: no event can have that number; also where the other one counts. An empty header is none, as
+            browsers mean it; an empty `after` is a mistake that would begin anew in silence.
     """
-    text = (last_event_id or after or "0").strip()
-    if NUMBER.fullmatch(text) is None or int(text) > NEWEST_POSSIBLE:
-        raise BadCursor("a position is the `seq` of an event, a whole number from 0")
-    return int(text)
+    given = (last_event_id or None, after)
+    positions = [_position(text.strip()) for text in given if text is not None]
+    return positions[0] if positions else 0
 
 
 def parse_before(before: str | None) -> UUID | None:
@@ -56,3 +56,9 @@ def parse_id(text: str, *, unknown: NotFound) -> UUID:
     if UUID_TEXT.fullmatch(text) is None:
         raise unknown
     return UUID(text)
+
+
+def _position(text: str) -> int:
+    if NUMBER.fullmatch(text) is None or int(text) > NEWEST_POSSIBLE:
+        raise BadCursor("a position is the `seq` of an event, a whole number from 0")
+    return int(text)

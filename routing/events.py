@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.security import APIKeyQuery
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from foundation.errors import HeavyError
+from foundation.errors import BadCursor, Gap, HeavyError, RunNotFound
 from foundation.identity import Caller
 from heavy_agents.events import Page
 from heavy_agents.runs import Runs
@@ -18,7 +17,9 @@ from routing.address_tokens import AddressTokenRoute
 from routing.answers import EventsPage
 from routing.callers import CallerOf, RoomsOf
 from routing.cursors import parse_after, parse_run_id
-from routing.openapi import problems, streamed
+from routing.examples import EVENTS, STREAM
+from routing.openapi import OF_CALLERS, OF_PATHS, TOKEN, Answer, operation
+from routing.parameters import After, EventsLimit, LastEventId, RunId, WaitS
 from routing.preferences import accepts
 from routing.replies import Json
 from routing.rooms import Rooms
@@ -26,21 +27,29 @@ from routing.stream import EventStream
 from routing.waiting import closing, unless_left
 from routing.wire import event_message
 
-__all__ = ["event_stream", "router"]
+__all__ = ["STREAMED", "event_stream", "router"]
 
 PAGE_EVENTS: Final = 200
-MAX_WAIT_S: Final = 60
 SSE: Final = "text/event-stream"
-
-# Only for the API's description: the route has made a header of it by then.
-_Token = Depends(
-    APIKeyQuery(
-        name="token",
-        scheme_name="token",
-        auto_error=False,
-        description="The user's access token, for `EventSource`, which can send no header.",
-    )
-)
+# `itemSchema` is of OpenAPI 3.2; what reads only 3.1 passes over it, and finds no schema for a stream there.
+STREAMED: Final = {
+    SSE: {
+        "itemSchema": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "pattern": "^[0-9]+$"},
+                "event": {"type": "string", "enum": ["message", "reconnect"]},
+                "retry": {"type": "integer"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/components/schemas/EventMessage"},
+                },
+            },
+        },
+        "example": STREAM,
+    }
+}
 
 
 def router() -> APIRouter:
@@ -48,16 +57,20 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/runs/{run_id}/events",
         read_events,
-        methods=["GET"],
         route_class_override=AddressTokenRoute,
-        dependencies=[_Token],
-        summary="Read a run's events",
-        response_model=EventsPage,
-        responses={
-            200: streamed("The events after the given number, up to the terminal one."),
-            204: {"description": "The given number is the terminal event's; there is nothing more."},
-            **problems(400, 401, 404, 409, 429, 502, 503),
-        },
+        dependencies=[TOKEN],
+        **operation(
+            "readEvents",
+            Answer(
+                "The events after the given number, as a stream up to the terminal one, or as a page.",
+                model=EventsPage,
+                example=EVENTS,
+                other=STREAMED,
+            ),
+            Answer("The given number is the terminal event's; there is nothing more.", status=204),
+            summary="Read a run's events",
+            errors=(*OF_CALLERS, *OF_PATHS, BadCursor, RunNotFound, Gap),
+        ),
     )
     return routes
 
@@ -67,15 +80,17 @@ async def read_events(
     rooms: RoomsOf,
     caller: CallerOf,
     *,
-    run_id: str,
-    after: Annotated[str | None, Query(description="The number of the last event seen; 0 for all.")] = None,
-    last_event_id: Annotated[
-        str | None, Header(description="What a reconnecting `EventSource` sends; counts before `after`.")
-    ] = None,
-    wait: Annotated[int, Query(ge=0, le=MAX_WAIT_S, description="JSON only: seconds to wait.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=PAGE_EVENTS, description="JSON only: events a page.")] = PAGE_EVENTS,
+    run_id: RunId,
+    after: After = None,
+    last_event_id: LastEventId = None,
+    wait: WaitS = 0,
+    limit: EventsLimit = PAGE_EVENTS,
 ) -> Response:
-    """Server-sent events, resumable from any number. With `Accept: application/json`: one page of them."""
+    """Server-sent events, resumable from any number: `data` is an `EventMessage`, `id` its number.
+
+    A stream that ends with `event: reconnect` goes on where it stopped, when it is asked for again. With
+    `Accept: application/json` and no event stream beside it: one page of the same messages.
+    """
     run = parse_run_id(run_id)
     position = parse_after(after=after, last_event_id=last_event_id)
     wants_page = _wants_page(request)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from foundation.errors import (
+    AgentNotFound,
+    ConversationNotFound,
+    Draining,
+    InsufficientCredits,
+    KeyConflict,
+    NotConfigured,
+    RunNotFound,
+)
 from routing.answers import Accepted, ExecuteAnswer
 from routing.bodies import EXECUTE_BYTES, read_model
 from routing.callers import CallerOf, RoomsOf
-from routing.events import SSE
+from routing.events import SSE, STREAMED
+from routing.examples import ACCEPTED, AGENT_ID, ANSWER
 from routing.launch import launch
 from routing.models import ExecuteBody, order_of
-from routing.openapi import json_body, problems, streamed
+from routing.openapi import OF_BODIES, OF_CALLERS, Answer, json_body, operation
+from routing.parameters import IdempotencyKey, Prefer
 from routing.preferences import accepts, parse_key, parse_prefer
 
-__all__ = ["router"]
+__all__ = ["ENDED_WELL", "GOES_ON", "OF_RUNS", "router"]
 
 EXAMPLE: Final = {
-    "agentId": "00000000-0000-4000-a000-000000000002",
+    "agentId": AGENT_ID,
     "messages": [{"role": "user", "content": "Forecast the next week."}],
     "input": {
         "horizon": 7,
@@ -28,20 +39,55 @@ EXAMPLE: Final = {
 }
 
 
+SAID: Final = ("Idempotency-Replayed", "Preference-Applied")
+ENDED_WELL: Final = Answer(
+    "The run has succeeded; or its events, as they come.",
+    model=ExecuteAnswer,
+    example=ANSWER,
+    always=("Location",),
+    sometimes=SAID,
+    other=STREAMED,
+)
+GOES_ON: Final = Answer(
+    "The run goes on; follow it at `eventsUrl`.",
+    status=202,
+    model=Accepted,
+    example=ACCEPTED,
+    always=("Location",),
+    sometimes=SAID,
+)
+# What may come of accepting a run, whoever asks.
+OF_RUNS: Final = (
+    *OF_CALLERS,
+    *OF_BODIES,
+    InsufficientCredits,
+    # The run an idempotency key has made is not kept any more.
+    RunNotFound,
+    KeyConflict,
+    NotConfigured,
+    Draining,
+)
+
+
 def router() -> APIRouter:
     routes = APIRouter(tags=["runs"])
     routes.add_api_route(
         "/api/agent/execute",
         execute,
-        methods=["POST"],
-        summary="Start a run",
-        response_model=ExecuteAnswer,
-        responses={
-            200: streamed("The run has succeeded; or its events, as they come."),
-            202: {"model": Accepted, "description": "The run goes on; follow it at `eventsUrl`."},
-            **problems(400, 401, 402, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504),
-        },
-        openapi_extra=json_body("ExecuteBody", EXAMPLE),
+        **operation(
+            "execute",
+            ENDED_WELL,
+            GOES_ON,
+            summary="Start a run",
+            method="POST",
+            errors=(*OF_RUNS, AgentNotFound, ConversationNotFound),
+            body=json_body(
+                ExecuteBody,
+                aForecast=EXAMPLE,
+                streamed={**EXAMPLE, "stream": True, "metadata": {"page": "home"}},
+            ),
+            waits_for_run=True,
+        ),
     )
     return routes
 
@@ -50,18 +96,14 @@ async def execute(
     request: Request,
     rooms: RoomsOf,
     caller: CallerOf,
-    _prefer: Annotated[
-        str | None,
-        Header(
-            alias="Prefer", description="`respond-async`, `wait=<seconds>` (at most 240; 100 if not said)."
-        ),
-    ] = None,
-    _key: Annotated[
-        str | None,
-        Header(alias="Idempotency-Key", description="The same key and body again join the same run."),
-    ] = None,
+    _prefer: Prefer = None,
+    _key: IdempotencyKey = None,
 ) -> Response:
-    """Holds the credits, makes the run durable and executes it. A client that leaves does not stop it."""
+    """Holds the credits, makes the run durable and executes it. A client that leaves does not stop it.
+
+    With `stream` or `Accept: text/event-stream` its events are streamed; otherwise the answer comes when the
+    run has ended, or says where to follow it. A run that fails while it is waited for is a problem document.
+    """
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
     body, size_bytes = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)

@@ -7,12 +7,14 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from routing.answers import Accepted, ExecuteAnswer
+from foundation.errors import WrongCaller
 from routing.bodies import EXECUTE_BYTES, read_model
 from routing.callers import RoomsOf, ServiceOf, spoken_for
+from routing.execute import ENDED_WELL, GOES_ON, OF_RUNS
 from routing.launch import launch
 from routing.models import ValidatedBody, order_of_validated
-from routing.openapi import json_body, problems, streamed
+from routing.openapi import json_body, operation
+from routing.parameters import IdempotencyKey, Prefer
 from routing.preferences import parse_key, parse_prefer
 
 __all__ = ["router"]
@@ -38,20 +40,28 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/agent/execute-validated",
         execute_validated,
-        methods=["POST"],
-        summary="Start a run of an agent that an edge function has checked",
-        response_model=ExecuteAnswer,
-        responses={
-            200: streamed("The run's events, as they come; or, without `stream`, that it has succeeded."),
-            202: {"model": Accepted, "description": "The run goes on; follow it at `eventsUrl`."},
-            **problems(400, 401, 402, 403, 404, 408, 409, 413, 415, 422, 429, 502, 503, 504),
-        },
-        openapi_extra=json_body("ValidatedBody", EXAMPLE),
+        **operation(
+            "executeValidated",
+            ENDED_WELL,
+            GOES_ON,
+            summary="Start a run of an agent that an edge function has checked",
+            method="POST",
+            errors=(*OF_RUNS, WrongCaller),
+            body=json_body(ValidatedBody, anAnswer=EXAMPLE),
+            waits_for_run=True,
+            is_counted_late=True,
+        ),
     )
     return routes
 
 
-async def execute_validated(request: Request, rooms: RoomsOf, _service: ServiceOf) -> Response:
+async def execute_validated(
+    request: Request,
+    rooms: RoomsOf,
+    _service: ServiceOf,
+    _prefer: Prefer = None,
+    _key: IdempotencyKey = None,
+) -> Response:
     """For the service alone. The run keeps the configuration it is given, and is charged as any other is."""
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))

@@ -20,6 +20,20 @@ MAX_DEPTH: Final = 64
 MAX_ERRORS: Final = 50
 UNKNOWN: Final = "is not a field of this request; check its spelling"
 
+# By pydantic's name for what is wrong; what is not here it says well enough itself.
+SENTENCES: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "extra_forbidden": UNKNOWN,
+    "uuid_parsing": "wants a UUID, as text",
+    "uuid_type": "wants a UUID, as text",
+    "dict_type": "wants a JSON object",
+    "list_type": "wants a list",
+    "bool_type": "wants true or false",
+    "int_type": "wants a whole number",
+    "float_type": "wants a number",
+    "string_type": "wants text",
+}
+
 Path = tuple[str | int, ...]
 
 
@@ -101,23 +115,8 @@ def _worth_a_look(path: Path, items: Iterable[tuple[str | int, Json]]) -> Iterat
 
 # Any: as `field_errors`.
 def _sentence(error: Mapping[str, Any]) -> str:
-    match error["type"]:
-        case "missing":
-            return "is missing"
-        case "extra_forbidden":
-            return UNKNOWN
-        case "uuid_parsing" | "uuid_type":
-            return "wants a UUID, as text"
-        case "dict_type":
-            return "wants a JSON object"
-        case "list_type":
-            return "wants a list"
-        case "bool_type":
-            return "wants true or false"
-        case "string_type":
-            return "wants text"
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case _:
-            message = str(error["msg"])
-            return message[:1].lower() + message[1:]
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    message = str(error["msg"])
+    return SENTENCES.get(kind, message[:1].lower() + message[1:])

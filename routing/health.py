@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from routing.answers import AgentHealth, Alive, Ready, WholeHealth
 from routing.callers import RoomsOf
+from routing.examples import AGENT_HEALTH, AGENT_UNWELL, ALIVE, HEALTH, NOT_READY, READY, UNWELL
+from routing.openapi import Answer, operation
 from routing.replies import Json
 
 __all__ = ["router"]
 
 SERVICE: Final = "switchyard"
-UNWELL: Final[dict[int | str, dict[str, str]]] = {503: {"description": "The same, saying what is wrong."}}
+
+Endpoint = Callable[..., Awaitable[Response]]
 
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["health"])
-    for path, endpoint, model in (
-        ("/health/liveness", liveness, Alive),
-        ("/health/readiness", readiness, Ready),
-        ("/health/ready", readiness, Ready),
-        ("/health", health, WholeHealth),
-        ("/api/agent/health", agent_health, AgentHealth),
-    ):
-        routes.add_api_route(path, endpoint, methods=["GET"], response_model=model, responses=UNWELL)
-        routes.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    for path, endpoint, name, summary, model, examples in _probes():
+        well, *unwell = examples
+        answers = [Answer("All is well.", model=model, example=well)]
+        answers += [Answer("The same, saying what is wrong.", 503, model, each) for each in unwell]
+        # A probe may ask for the status alone.
+        heads = [Answer(each.description, each.status) for each in answers]
+        routes.add_api_route(path, endpoint, **operation(f"get{name}", *answers, summary=summary))
+        about = f"{summary}, by the status alone"
+        routes.add_api_route(
+            path, endpoint, **operation(f"probe{name}", *heads, summary=about, method="HEAD")
+        )
     return routes
+
+
+# Any: examples are JSON documents.
+def _probes() -> list[tuple[str, Endpoint, str, str, type[BaseModel], tuple[Any, ...]]]:
+    """Path, endpoint, the operation's name and summary, and its answer, well and unwell."""
+    ready = ("Whether callers should be sent here", Ready, (READY, NOT_READY))
+    return [
+        ("/health/liveness", liveness, "Liveness", "Whether the process lives", Alive, (ALIVE,)),
+        ("/health/readiness", readiness, "Readiness", *ready),
+        ("/health/ready", readiness, "Ready", *ready),
+        ("/health", health, "Health", "How the process is", WholeHealth, (HEALTH, UNWELL)),
+        (
+            "/api/agent/health",
+            agent_health,
+            "AgentHealth",
+            "Whether to hand a run over",
+            AgentHealth,
+            (AGENT_HEALTH, AGENT_UNWELL),
+        ),
+    ]
 
 
 async def liveness() -> Response:

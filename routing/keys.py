@@ -11,13 +11,15 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from foundation.errors import NotFound
+from foundation.errors import NotFound, WrongCaller
 from routing.answers import Keys, MadeKey
 from routing.bodies import read_model
 from routing.callers import RoomsOf, UserOf
 from routing.cursors import parse_id
+from routing.examples import KEYS, MADE_KEY
 from routing.models import KeyBody
-from routing.openapi import json_body, problems
+from routing.openapi import OF_BODIES, OF_CALLERS, Answer, json_body, operation
+from routing.parameters import KeyId
 from routing.replies import Json
 from routing.wire import key_document
 
@@ -25,7 +27,7 @@ __all__ = ["router"]
 
 BODY_BYTES: Final = 1024 * 1024
 
-EXAMPLE: Final = {"name": "Nightly report"}
+REFUSALS: Final = (*OF_CALLERS, WrongCaller)
 
 
 def router() -> APIRouter:
@@ -33,29 +35,35 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/keys",
         make_key,
-        methods=["POST"],
-        summary="Make an API key",
-        status_code=201,
-        response_model=MadeKey,
-        responses=problems(400, 401, 403, 408, 413, 415, 422, 429, 502, 503),
-        openapi_extra=json_body("KeyBody", EXAMPLE),
+        **operation(
+            "makeKey",
+            Answer("The key, shown this once.", status=201, model=MadeKey, example=MADE_KEY),
+            summary="Make an API key",
+            method="POST",
+            errors=(*REFUSALS, *OF_BODIES),
+            body=json_body(KeyBody, aKey={"name": "Nightly report"}),
+        ),
     )
     routes.add_api_route(
         "/api/keys",
         list_keys,
-        methods=["GET"],
-        summary="The caller's API keys",
-        response_model=Keys,
-        responses=problems(400, 401, 403, 429, 502, 503),
+        **operation(
+            "listKeys",
+            Answer("The keys, without themselves.", model=Keys, example=KEYS),
+            summary="List the caller's API keys",
+            errors=REFUSALS,
+        ),
     )
     routes.add_api_route(
         "/api/keys/{key_id}",
         revoke_key,
-        methods=["DELETE"],
-        summary="Revoke an API key",
-        status_code=204,
-        response_class=Response,
-        responses=problems(400, 401, 403, 404, 429, 502, 503),
+        **operation(
+            "revokeKey",
+            Answer("It is revoked, now or before.", status=204),
+            summary="Revoke an API key",
+            method="DELETE",
+            errors=(*REFUSALS, NotFound),
+        ),
     )
     return routes
 
@@ -73,7 +81,7 @@ async def list_keys(rooms: RoomsOf, caller: UserOf) -> Response:
     return Json({"keys": [key_document(each) for each in found]})
 
 
-async def revoke_key(rooms: RoomsOf, caller: UserOf, key_id: str) -> Response:
+async def revoke_key(rooms: RoomsOf, caller: UserOf, key_id: KeyId) -> Response:
     """For good. Servers that have just let the key in may do so for five more seconds. Runs go on."""
     key = parse_id(key_id, unknown=NotFound("no such key, or it is not yours"))
     await rooms.api_keys.revoke(caller.user_id, key)

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import hmac
+from typing import Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from foundation.errors import InvalidToken
+from routing.answers import MetricsSummary
 from routing.callers import RoomsOf
-from routing.openapi import problems
+from routing.examples import METRICS as FIGURES
+from routing.examples import SUMMARY
+from routing.openapi import METRICS, Answer, operation
 from routing.replies import Json
 
 __all__ = ["router"]
 
 
+FORMATS: Final = ("text/plain", "application/openmetrics-text")
+TEXT: Final = {"schema": {"type": "string"}, "example": FIGURES}
+
+
 def router() -> APIRouter:
-    routes = APIRouter(tags=["metrics"], dependencies=[Depends(guard)], responses=problems(401))
-    routes.add_api_route("/metrics", get_metrics, methods=["GET"], response_class=Response)
-    routes.add_api_route("/metrics/summary", get_summary, methods=["GET"])
+    routes = APIRouter(tags=["metrics"], dependencies=[Depends(guard)])
+    routes.add_api_route(
+        "/metrics",
+        get_metrics,
+        **operation(
+            "getMetrics",
+            Answer("The figures of this process since its start.", other=dict.fromkeys(FORMATS, TEXT)),
+            summary="The figures, for Prometheus",
+            errors=[InvalidToken],
+        ),
+    )
+    routes.add_api_route(
+        "/metrics/summary",
+        get_summary,
+        **operation(
+            "getMetricsSummary",
+            Answer("The same figures, summed up.", model=MetricsSummary, example=SUMMARY),
+            summary="The figures, for people",
+            errors=[InvalidToken],
+        ),
+    )
     return routes
 
 
-async def guard(request: Request, rooms: RoomsOf) -> None:
+async def guard(request: Request, rooms: RoomsOf, _token: object = METRICS) -> None:
     """
     Raises:
         InvalidToken: a METRICS_TOKEN is set and this is not it.

@@ -12,6 +12,7 @@ import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -25,6 +26,7 @@ from foundation.identity import Caller
 from heavy_agents.runs import Message, Order
 
 __all__ = [
+    "BODIES",
     "ConversationBody",
     "ExecuteBody",
     "KeyBody",
@@ -91,6 +93,12 @@ class ExecuteBody(_Wire):
     function_results: Any = Field(default=None, description="Ignored.")
 
 
+# Any: whatever JSON holds.
+def _whole(value: Any) -> Any:
+    """To JSON, 100 and 100.0 are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class KnowledgeBody(BaseModel):
     """An entry of an agent's knowledge; apps keep more with it, which is not for the model."""
 
@@ -109,7 +117,7 @@ class AgentConfigBody(BaseModel):
     system_prompt: str | None = None
     ai_model: Annotated[str, StringConstraints(max_length=MAX_AGENT_NAME)] | None = None
     temperature: Annotated[StrictFloat, Field(ge=0, le=1)] | None = None
-    max_tokens: Annotated[StrictInt, Field(ge=100, le=4000)] | None = None
+    max_tokens: Annotated[StrictInt, Field(ge=100, le=4000), BeforeValidator(_whole)] | None = None
     knowledge_base: list[KnowledgeBody] | None = None
 
 
@@ -141,8 +149,11 @@ class KeyBody(_Wire):
     """A key to be made."""
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_KEY_NAME)] = (
-        Field(description="For its owner, to tell it from others.")
+        Field(description="For its owner, to tell it from others.", json_schema_extra={"pattern": r"\S"})
     )
+
+
+BODIES: Final = (ConversationBody, ExecuteBody, KeyBody, ValidatedBody)
 
 
 def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: int) -> Order:

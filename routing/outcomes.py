@@ -13,19 +13,29 @@ from foundation.errors import Json
 from routing.document import problem_fields
 from routing.wire import answer_document
 
-__all__ = ["ENDED", "STATUS_BY_CODE", "failure_document", "failure_status"]
+__all__ = ["CODES_BY_STATUS", "ENDED", "failure_document", "failure_status"]
 
 ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
-STATUS_BY_CODE: Final[Mapping[str, int]] = {
-    "credit_exhausted": 402,
-    "cancelled": 409,
-    "database_unavailable": 503,
-    "model_unavailable": 503,
-    "not_configured": 503,
-    "deadline_exceeded": 504,
-}
 OTHERWISE: Final = 502
+CODES_BY_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
+    402: ("credit_exhausted",),
+    409: ("cancelled",),
+    # Whatever else a run may end with is answered so as well.
+    OTHERWISE: (
+        "agent_error",
+        "backend_failed",
+        "computation_crashed",
+        "internal_error",
+        "invalid_request",
+        "poison",
+        "too_large",
+        "workers_busy",
+    ),
+    503: ("database_unavailable", "model_unavailable", "not_configured"),
+    504: ("deadline_exceeded",),
+}
+STATUS_BY_CODE: Final = {code: status for status, codes in CODES_BY_STATUS.items() for code in codes}
 
 # Any: a run as the database's JSON gives it (`switchyard.run_json`).
 Run = Mapping[str, Any]

@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from foundation.errors import (
@@ -33,6 +34,7 @@ __all__ = ["Problem", "handlers", "problem_of", "request_id_of", "unexpected"]
 log = structlog.get_logger(__name__)
 
 FIRST_OWN_FAULT = 500
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Problem(Response):
@@ -94,7 +96,15 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     """What the framework says by itself: no such path, no such method there."""
     answer = problem_of(request.scope, _named(error.status_code))
     answer.headers.update(error.headers or {})
+    if error.status_code == MethodNotAllowed.status:
+        answer.headers["Allow"] = ", ".join(method for method in METHODS if _takes(request, method))
     return answer
+
+
+def _takes(request: Request, method: str) -> bool:
+    """Whether any route at this path takes `method`; the framework names only those of the first."""
+    scope = {"type": "http", "method": method, "path": request.scope["path"], "headers": []}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 def _named(status: int) -> HeavyError:

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundation.errors import StartRefused
+
 __all__ = ["Migration", "MigrationError", "in_folder", "pending"]
 
 _FILE_NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.*)\.sql")
 
 
-class MigrationError(Exception):
+class MigrationError(StartRefused):
     """The schema cannot be brought up to date; the text says which file, which line and why."""
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from asyncpg import Connection, Pool, Record
     from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["PoolDatabase"]
+__all__ = ["TRANSACTION_POOLER_PORT", "PoolDatabase"]
 
 TRANSACTION_POOLER_PORT = 6543  # Supabase's: a prepared statement does not survive its transaction there
 FIRST_CONNECTION_WITHIN_S = 30.0

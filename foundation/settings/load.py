@@ -23,6 +23,8 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([".env: holds bytes that are not UTF-8, wants UTF-8 text"]) from None
 
 
 def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
@@ -39,7 +41,9 @@ def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
     wants = field.description if field is not None else error["msg"]
     if field is not None and "SecretStr" in str(field.annotation):
         got = "a value too short"
-    elif variable in {"DATABASE_URL", "SUPABASE_DB_URL", "REDIS_URL", "NATS_URL"}:
+    elif variable in {"DATABASE_URL", "SUPABASE_DB_URL", "REDIS_URL", "NATS_URL"} or "@" in str(
+        error["input"]
+    ):
         got = "something else"  # it may hold a password
     else:
         got = repr(str(error["input"])[:80])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from foundation.errors import StartRefused
+
 __all__ = ["SettingsError"]
 
 
-class SettingsError(Exception):
+class SettingsError(StartRefused):
     """The start is refused; `lines` holds one sentence a mistake."""
 
     def __init__(self, lines: list[str]) -> None:

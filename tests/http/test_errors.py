@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx2
 import orjson
@@ -198,6 +199,23 @@ async def test_whatever_is_asked_wrongly_is_a_problem(
     assert ("allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/keys", "GET, POST"),
+        (f"/api/keys/{uuid4()}", "DELETE"),
+        ("/health", "GET, HEAD"),
+        (EXECUTE, "POST"),
+        (f"/api/runs/{uuid4()}/artifacts/a/b", "GET"),
+    ],
+)
+async def test_a_refused_method_is_told_all_that_are_taken(person: Person, path: str, methods: str) -> None:
+    answer = await person.client.put(path)
+
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == methods
+
+
 @pytest.mark.parametrize("name", ["%00", "%07bell", "nothing.csv"])
 async def test_a_file_no_run_can_have_reads_as_any_other_that_is_not_there(person: Person, name: str) -> None:
     run_id = await person.ended()
@@ -267,8 +285,15 @@ async def test_the_description_names_every_route_and_its_problems(server: TestSe
     execute = described["paths"][EXECUTE]["post"]
     schema = execute["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/ExecuteBody"}
-    assert set(described["components"]["securitySchemes"]) == {"user", "apiKey", "service", "token"}
-    assert execute["security"] == [{"user": []}, {"apiKey": []}, {"service": []}]
+    assert set(described["components"]["securitySchemes"]) == {
+        "user",
+        "apiKey",
+        "service",
+        "serviceUser",
+        "metrics",
+        "token",
+    }
+    assert execute["security"] == [{"user": []}, {"apiKey": []}, {"service": [], "serviceUser": []}]
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             refused = {status for status in operation["responses"] if status.startswith("4")}

@@ -99,6 +99,17 @@ async def test_the_least_configuration_is_a_name(
     assert [each["role"] for each in chat.model.log.calls[0].body["messages"]] == ["user"]
 
 
+async def test_a_whole_number_may_be_written_as_a_fraction(
+    chat: ChatServer, edge: httpx2.AsyncClient, person: Person
+) -> None:
+    await chat.model.play()
+
+    answer = await edge.post(PATH, json=body(person.id, {"max_tokens": 100.0}, stream=False))
+
+    assert answer.status_code == 200
+    assert chat.model.log.calls[0].body["max_tokens"] == 100
+
+
 async def test_the_price_is_that_of_the_row_where_there_is_one(
     chat: ChatServer, edge: httpx2.AsyncClient, person: Person
 ) -> None:
@@ -217,6 +228,8 @@ async def test_a_header_that_names_another_user_is_refused(
         ({"agentConfig": {"name": "A", "temperature": 1.1}}, "agentConfig.temperature"),
         ({"agentConfig": {"name": "A", "temperature": "0.5"}}, "agentConfig.temperature"),
         ({"agentConfig": {"name": "A", "max_tokens": 99}}, "agentConfig.max_tokens"),
+        ({"agentConfig": {"name": "A", "max_tokens": 100.5}}, "agentConfig.max_tokens"),
+        ({"agentConfig": {"name": "A", "max_tokens": "100"}}, "agentConfig.max_tokens"),
         ({"agentConfig": {"name": "A", "max_tokens": 4001}}, "agentConfig.max_tokens"),
         ({"agentConfig": {"name": "A", "knowledge_base": {}}}, "agentConfig.knowledge_base"),
         ({"agentConfig": {"name": "A", "knowledge_base": [{}]}}, "agentConfig.knowledge_base[0].content"),

@@ -362,6 +362,6 @@ async def test_the_description_says_how_keys_are_sent_and_who_may_manage_them(se
     for operation in (make, one, described["paths"][ROUTE]["get"]):
         assert operation["security"] == [{"user": []}]
     content = make["requestBody"]["content"]["application/json"]
-    assert KeyBody.model_validate(content["example"]).name
-    assert set(make["responses"]) == {"201", "400", "401", "403", "408", "413", "415", "422", "429", "503"}
-    assert set(one["responses"]) == {"204", "400", "401", "403", "404", "429", "503"}
+    assert KeyBody.model_validate(content["examples"]["aKey"]["value"]).name
+    assert {"201", "403", "408", "413", "415", "422"} <= set(make["responses"])
+    assert {"204", "403", "404"} <= set(one["responses"])

@@ -17,7 +17,16 @@ import httpx2
 import orjson
 import psutil
 
-__all__ = ["DEMO_USER", "FORECASTER", "ROOT", "ServerProcess", "free_port", "run_command", "until"]
+__all__ = [
+    "DEMO_USER",
+    "FORECASTER",
+    "ROOT",
+    "ServerProcess",
+    "free_port",
+    "run_command",
+    "start_command",
+    "until",
+]
 
 ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
@@ -41,7 +50,14 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
     """Run a verb to its end: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
+    process = await start_command(*arguments, **settings)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def start_command(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+    """Begin a verb; its output is for `communicate`."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "railway_server.py",
         *arguments,
@@ -50,8 +66,6 @@ async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 async def until(what: Any, *, within_s: float) -> None:
@@ -74,7 +88,7 @@ class ServerProcess:
     @classmethod
     @asynccontextmanager
     async def running(cls, **settings: str) -> AsyncIterator[ServerProcess]:
-        """A ready server; killed at the end if it still lives."""
+        """A ready server; killed at the end if it still lives. Without a `PORT` it gets one of its own."""
         async with cls.of(settings) as server:
             yield server
 
@@ -87,7 +101,7 @@ class ServerProcess:
         Args:
             log_file: where all that it writes goes; to where the test writes if None.
         """
-        port = free_port()
+        port = int(settings.get("PORT") or free_port())
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
         with nullcontext() if log_file is None else log_file.open("wb") as written:
             process = await asyncio.create_subprocess_exec(

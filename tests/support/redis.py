@@ -28,15 +28,15 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
+        self.port = free_port()
         self._process: Popen[bytes] | None = None
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self._port}/0"
+        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
         self.client = Redis.from_url(self.url)
 
     async def start(self) -> None:
         """Ready when this returns."""
         options = {
-            "port": str(self._port),
+            "port": str(self.port),
             "bind": "127.0.0.1",
             "requirepass": PASSWORD,
             "save": "",

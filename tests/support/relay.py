@@ -36,10 +36,18 @@ class Relay:
     """Connections to `port`, passed on to `target_port`; `accepted` counts them.
 
     A server that was restarted may have another port: set `target_port`, and new connections go there.
+
+    Attributes:
+        limit_bytes: toward a client, after which its connection is reset; None for no limit.
+        losing: the next request that begins like this is passed on, and reset when its answer comes.
+        resets: connections that ended for one of the two.
     """
 
     def __init__(self, target_port: int) -> None:
         self.accepted = 0
+        self.resets = 0
+        self.limit_bytes: int | None = None
+        self.losing: bytes | None = None
         self.target_port = target_port
         # It holds the port while nothing listens there, so that a cut is a refusal and no stranger gets in.
         self._place = _bound(0)
@@ -113,10 +121,11 @@ class Relay:
 
     async def _join(self, client: Streams, server: Streams) -> None:
         self._writers.add(server[1])
+        doomed = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(client[0], server[1], toward="server"))
-                pumps.create_task(self._pump(server[0], client[1], toward="client"))
+                pumps.create_task(self._pump(self._asked(client[0], doomed), server[1], toward="server"))
+                pumps.create_task(self._pump(self._answered(server[0], doomed), client[1], toward="client"))
             await asyncio.gather(_closed(client[1]), _closed(server[1]))
         except* OSError:
             pass
@@ -124,14 +133,35 @@ class Relay:
             _reset(server[1])
             self._writers.discard(server[1])
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, toward: End) -> None:
-        while piece := await reader.read(PIECE_BYTES):
+    async def _pump(self, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter, *, toward: End) -> None:
+        async for piece in pieces:
             await self._passing.wait()
             writer.write(piece[: self._left.get(toward)])
             self._count(len(piece), toward)
             await writer.drain()
         await self._passing.wait()
         writer.write_eof()
+
+    async def _asked(self, reader: asyncio.StreamReader, doomed: asyncio.Event) -> AsyncIterator[bytes]:
+        while piece := await reader.read(PIECE_BYTES):
+            if self.losing is not None and piece.startswith(self.losing):
+                self.losing = None
+                doomed.set()
+            yield piece
+
+    async def _answered(self, reader: asyncio.StreamReader, doomed: asyncio.Event) -> AsyncIterator[bytes]:
+        passed_bytes = 0
+        while piece := await reader.read(PIECE_BYTES):
+            if doomed.is_set():
+                break
+            yield piece[: None if self.limit_bytes is None else self.limit_bytes - passed_bytes]
+            passed_bytes += len(piece)
+            if self.limit_bytes is not None and passed_bytes >= self.limit_bytes:
+                break
+        else:
+            return
+        self.resets += 1
+        raise ConnectionResetError
 
     def _count(self, passed: int, toward: End) -> None:
         if toward not in self._left:

@@ -19,20 +19,26 @@ def test_every_number_an_event_can_have_is_a_position(number: int) -> None:
 
 @given(st.text(max_size=12).filter(lambda text: not (text.strip().isascii() and text.strip().isdigit())))
 def test_whatever_is_no_number_is_no_position(text: str) -> None:
-    if text in {"", None}:
-        return
     with pytest.raises(BadCursor):
         parse_after(after=text, last_event_id=None)
 
 
 @pytest.mark.parametrize(
     ("after", "last_event_id", "position"),
-    [(None, None, 0), ("3", None, 3), (None, "4", 4), ("3", "4", 4), ("3", "", 3), ("", "", 0)],
+    [(None, None, 0), ("3", None, 3), (None, "4", 4), ("3", "4", 4), ("3", "", 3), (None, "", 0)],
 )
 def test_the_browsers_header_counts_before_the_address(
     after: str | None, last_event_id: str | None, position: int
 ) -> None:
     assert parse_after(after=after, last_event_id=last_event_id) == position
+
+
+@pytest.mark.parametrize(
+    ("after", "last_event_id"), [("x", "4"), ("3", "x"), ("-1", "4"), ("", "4"), ("", None)]
+)
+def test_a_mistake_is_one_also_where_the_other_position_counts(after: str, last_event_id: str | None) -> None:
+    with pytest.raises(BadCursor):
+        parse_after(after=after, last_event_id=last_event_id)
 
 
 def test_a_number_beyond_all_events_is_no_position() -> None:

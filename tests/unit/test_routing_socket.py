@@ -19,7 +19,7 @@ CODES = {
     400: 4400, 401: 4401, 402: 4400, 403: 4403, 404: 4400, 405: 4400, 408: 4408, 409: 4400, 413: 4400,
     415: 4400, 422: 4400, 429: 4429, 500: 1011, 502: 1013, 503: 1013, 504: 1013,
 }  # fmt: skip
-LEAVES = [getattr(tree, name) for name in tree.__all__ if name not in {"FieldError", "Json"}]
+LEAVES = [getattr(tree, name) for name in tree.__all__ if name not in {"FieldError", "Json", "StartRefused"}]
 
 
 def scope(*, protocols: tuple[str, ...] = (), query: str = "") -> Scope:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from foundation.settings import CreditsOwner, Environment, Settings, SettingsError, load
@@ -142,3 +144,18 @@ def test_every_key_is_a_secret_for_the_log(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("OPENAI_API_KEY", "own-key")
 
     assert set(load().secrets) == {"gateway-key", "own-key"}
+
+
+def test_an_env_file_that_is_no_text_is_one_line_too() -> None:
+    Path(".env").write_bytes(b"PORT=80\nNAME=\xff\xfe\n")
+
+    with pytest.raises(SettingsError) as refused:
+        load()
+
+    assert refused.value.lines == [".env: holds bytes that are not UTF-8, wants UTF-8 text"]
+
+
+def test_the_password_of_a_wrong_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = mistakes(monkeypatch, OPENAI_BASE_URL="ftp://user:a-password@models.example")
+
+    assert line.startswith("OPENAI_BASE_URL: got something else, wants")

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from foundation.errors import NotConfigured
 
-__all__ = ["FolderLock"]
+__all__ = ["FolderLock", "FolderTaken"]
+
+
+class FolderTaken(NotConfigured):
+    """`holder` is the process that has the folder, as it wrote itself down."""
+
+    def __init__(self, folder: Path, *, holder: str) -> None:
+        super().__init__(f"another server (process {holder}) uses {folder}; stop it, or set DATA_DIR")
+        self.holder = holder
 
 
 class FolderLock:
@@ -19,16 +27,14 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Raises `NotConfigured` when another server holds it."""
+        """Raises `FolderTaken` when another server holds it."""
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 20, 0).decode().strip()
             os.close(descriptor)
-            raise NotConfigured(
-                f"another server (process {holder}) uses {self._file.parent}; stop it, or set DATA_DIR"
-            ) from None
+            raise FolderTaken(self._file.parent, holder=holder) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor

@@ -1,0 +1,38 @@
+"""What an answer looks like, for the API's description; the values themselves are made in `routing.wire`.
+
+Every model forbids other fields, so that a test can hold the description to the truth.
+"""
+
+from __future__ import annotations
+
+from routing.answers.account import Credits, Keys, MadeKey
+from routing.answers.agents import AgentMetrics, Agents
+from routing.answers.conversations import Conversation, ConversationHead
+from routing.answers.problem import ProblemDocument, RunFailure
+from routing.answers.runs import Accepted, ExecuteAnswer, Receipt, Run, RunsPage
+from routing.answers.server import AgentHealth, Alive, MetricsSummary, Ready, WholeHealth
+from routing.answers.stream import EventMessage, EventsPage
+
+__all__ = [
+    "Accepted",
+    "AgentHealth",
+    "AgentMetrics",
+    "Agents",
+    "Alive",
+    "Conversation",
+    "ConversationHead",
+    "Credits",
+    "EventMessage",
+    "EventsPage",
+    "ExecuteAnswer",
+    "Keys",
+    "MadeKey",
+    "MetricsSummary",
+    "ProblemDocument",
+    "Ready",
+    "Receipt",
+    "Run",
+    "RunFailure",
+    "RunsPage",
+    "WholeHealth",
+]
