@@ -43,6 +43,8 @@ class SharedCounts:
         self._metrics = metrics
         self._rest_s = rest_s
         self._link: Link | None = None
+        # Also those that are being closed, by a task that may be ended before it has begun.
+        self._open: set[Link] = set()
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._tasks = TaskOwner("limits")
 
@@ -52,9 +54,9 @@ class SharedCounts:
 
     async def stop(self) -> None:
         await self._tasks.stop()
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.close()
+        self._link = None
+        for link in tuple(self._open):
+            await self._close(link)
 
     async def check(self) -> None:
         """For readiness, as a remark: the limit holds either way.
@@ -99,7 +101,7 @@ class SharedCounts:
 
     async def _return(self, lost: Link | None) -> None:
         if lost is not None:
-            await lost.close()
+            await self._close(lost)
         await asyncio.sleep(self._rest_s)
         while await self._connect() is not None:
             await asyncio.sleep(self._rest_s)
@@ -111,11 +113,16 @@ class SharedCounts:
         link: Link | None = None
         try:
             link = Link(self._url)
+            self._open.add(link)
             async with asyncio.timeout(self.patience_s):
                 await link.count(TRIAL, 1, window_s=1, known=None)
         except Exception as error:
             if link is not None:
-                await link.close()
+                await self._close(link)
             return error
         self._link = link
         return None
+
+    async def _close(self, link: Link) -> None:
+        await link.close()
+        self._open.discard(link)

@@ -57,8 +57,12 @@ class Bare(asyncio.Protocol):
         if buffer_bytes is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(plain, (address.hostname, address.port))
-        _, bare = await loop.create_connection(cls, sock=plain)
+        try:
+            await loop.sock_connect(plain, (address.hostname, address.port))
+            _, bare = await loop.create_connection(cls, sock=plain)
+        except BaseException:
+            plain.close()
+            raise
         try:
             yield bare
         finally:
