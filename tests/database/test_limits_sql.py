@@ -42,7 +42,7 @@ async def test_a_plan_allows_what_it_says(sql: Sql, plan: str, per_minute: int, 
     assert by_minute.value.policy == f"{per_minute} runs in 60 s"
     assert by_hour.value.policy == f"{per_hour} runs in 3600 s"
     assert 1 <= by_minute.value.retry_after_s <= 60
-    assert 60 < by_hour.value.retry_after_s <= 3600
+    assert 1 <= by_hour.value.retry_after_s <= 3600
 
 
 async def test_an_unknown_plan_and_a_user_without_an_account_count_as_free(sql: Sql) -> None:
