@@ -25,6 +25,7 @@ __all__ = ["HttpProtocol"]
 log = structlog.get_logger(__name__)
 
 HEAD_BYTES: Final = 32 * 1024
+UNREADABLE: Final = "this is no HTTP request that can be read"
 HEAD_TOO_LARGE: Final = "the request line and headers are larger than 32 kB"
 
 
@@ -51,7 +52,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES:
                 self._unset_keepalive_if_required()
                 self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-                self.send_400_response(HEAD_TOO_LARGE)
+                self.send_400_response("")
                 return
             self._head_bytes += len(data)
             self._expect_head()
@@ -88,10 +89,14 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request we read, as every other refusal, and close."""
+        """Refuse what is no request we read, as every other refusal, and close.
+
+        What was wrong decides what is said, not uvicorn's own `msg`.
+        """
+        del msg
         self._stop_timer()
         status = self._refusal
-        detail = msg if status is not HTTPStatus.BAD_REQUEST else "this is no HTTP request that can be read"
+        detail = UNREADABLE if status is HTTPStatus.BAD_REQUEST else HEAD_TOO_LARGE
         request_id = new_request_id()
         log.debug("request_unreadable", request_id=request_id, status=int(status))
         document = problem_fields(code="invalid_request", status=status, detail=detail, request_id=request_id)

@@ -56,6 +56,7 @@ def is_problem(answer: bytes, *, status: int) -> bool:
         and b"application/problem+json" in head
         and document["code"] == "invalid_request"
         and document["status"] == status
+        and document["detail"] != ""
         and document["requestId"].encode() in head
     )
 
