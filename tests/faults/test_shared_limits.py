@@ -311,6 +311,22 @@ async def test_a_key_of_another_kind_is_counted_alone(redis: RedisServer, key: s
         assert await one.allowed(key, 10) == 3
 
 
+async def test_a_server_that_stops_right_after_nonsense_leaves_no_connection(
+    redis: RedisServer, key: str
+) -> None:
+    await redis.client.set(name_of(key, 3), "not a number")
+    async with replica(redis.url, 3) as one:
+        # What nobody holds is closed by newer Pythons on their own.
+        held = one.shared._link
+        assert await one.allowed(key, 3) == 3
+
+    async def are_gone() -> bool:
+        return await redis.connections() == 0
+
+    await until(are_gone)
+    assert held is not None
+
+
 # The client leaves a connection that is broken off while it opens to the garbage collector, which says so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_check_that_is_broken_off_leaves_no_answer_for_the_next(redis: RedisServer, key: str) -> None:
