@@ -10,14 +10,16 @@ from typing import Final
 
 import structlog
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketClose
+from starlette.websockets import WebSocket
 
-from foundation.errors import HeavyError, InternalError, InvalidToken
+from foundation.errors import HeavyError, InternalError, InvalidToken, NotFound
 from foundation.identity import Caller
 from foundation.ids import new_request_id
 from foundation.limits import caller_key
 from foundation.telemetry import bind
 from routing.callers import client_key
+from routing.middleware import API
+from routing.problems import problem_of
 from routing.rooms import Rooms
 from routing.socket.connection import Connection, Left, Tempo
 from routing.socket.farewell import Farewell, farewell
@@ -47,7 +49,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != SOCKET_URL:
-            await WebSocketClose()(scope, receive, send)
+            await _refuse_path(scope, receive, send)
             return
         offer = take_offer(scope)
         websocket = WebSocket(scope, receive, send)
@@ -111,3 +113,12 @@ class Door:
 
     def _count_stranger(self, websocket: WebSocket) -> None:
         self._rooms.limits.strangers.check(client_key(websocket, self._rooms)).raise_if_refused()
+
+
+async def _refuse_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """As over HTTP: there is no socket yet that could be closed for a reason."""
+    request_id = new_request_id()
+    scope.setdefault("state", {})["request_id"] = request_id
+    answer = problem_of(scope, NotFound("there is nothing at this path"))
+    answer.headers.update({**API, "X-Request-Id": request_id})
+    await answer(scope, receive, send)

@@ -101,7 +101,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             raise ClientDisconnected
         await super().send(message)
-        if is_close:
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # An opening that was refused with an answer is over; uvicorn takes it for one that was forgotten.
+            self.handshake_complete = True
+        elif is_close:
             self._abort_later()
         elif self._early:
             early, self._early = self._early, b""

@@ -139,7 +139,7 @@ class Session:
             raise
 
     async def _cancel(self, run_id: UUID) -> None:
-        """Whoever cancels hears of the end, also of a run that was not followed here."""
+        """Whoever cancels a run that goes on hears of its end, also if it was not followed here."""
         run, had_ended = await self._rooms.runs.cancel(self._caller.user_id, run_id)
         if not had_ended and run_id not in self._following:
             self._following.check()

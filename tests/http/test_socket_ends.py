@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import sys
 import termios
 import time
@@ -28,14 +29,14 @@ UPGRADE = ["GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upg
 KEY = ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
 
 
-async def answer_to(server: TestServer, *lines: str) -> bytes:
-    """The head of what a server says to a request that is sent as it is."""
+async def answer_to(server: TestServer, *lines: str, until: bytes = b"\r\n\r\n") -> bytes:
+    """What a server says to a request that is sent as it is; its head, unless `until` comes later."""
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         writer.write("\r\n".join([*lines, "", ""]).encode())
         async with asyncio.timeout(5):
-            return await reader.readuntil(b"\r\n\r\n")
+            return await reader.readuntil(until)
     finally:
         writer.close()
         await writer.wait_closed()
@@ -376,9 +377,15 @@ async def test_an_opening_that_cannot_be_read_is_refused_at_once(
 
 
 async def test_there_is_one_path(server: TestServer) -> None:
-    answer = await answer_to(server, UPGRADE[0].replace("/ws", "/elsewhere"), *UPGRADE[1:], *KEY)
+    opening = [UPGRADE[0].replace("/ws", "/elsewhere"), *UPGRADE[1:], *KEY]
 
-    assert answer.startswith(b"HTTP/1.1 403")
+    head, _, body = (await answer_to(server, *opening, until=b"}")).partition(b"\r\n\r\n")
+
+    problem = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 404")
+    assert b"application/problem+json" in head
+    assert (problem["status"], problem["code"]) == (404, "not_found")
+    assert f"x-request-id: {problem['requestId']}".encode() in head.lower()
 
 
 async def test_compression_is_not_taken(server: TestServer, person: Person) -> None:
