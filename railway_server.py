@@ -81,8 +81,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     pages = _page_readers()
     shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
     equipment = Equipment(model, shelf, settings.run_token_limit)
-    own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
-    engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
+    engine = _engine(settings, floor, _kinds(settings, equipment, metrics=metrics, extra=extra_kinds))
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
     limits = _limits(settings, metrics, health)
@@ -99,8 +98,9 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         version=VERSION,
         readers=readers,
     )
-    below: list[Service] = [db, lease_db, outbound, api_keys, authenticator, workers]
-    below += [pages, hub, events, model, limits.callers]
+    below: list[Service] = [db, outbound, api_keys, authenticator, hub, limits.callers]
+    # Where runs are only accepted, nothing of this is loaded or connected.
+    below += [lease_db, workers, pages, events, model] if settings.role.executes_runs else []
     return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
 
 
@@ -112,6 +112,13 @@ def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimi
         health.register("redis", shared.check, is_needed=False)
     per_minute = settings.requests_per_minute
     return RequestLimits(AddressLimit(per_minute), RequestLimit(per_minute, shared=shared))
+
+
+def _kinds(
+    settings: Settings, equipment: Equipment, *, metrics: Metrics, extra: Sequence[Kind]
+) -> Mapping[str, Agent]:
+    own = kinds(equipment, metrics=metrics, default_model=settings.default_model)
+    return equip([*own, *extra], equipment)
 
 
 def _page_readers() -> WorkerPool:
@@ -159,6 +166,6 @@ def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Eng
         floor,
         kinds,
         worker=new_worker_id(),
-        slots=settings.worker_slots,
+        slots=settings.worker_slots if settings.role.executes_runs else 0,
         retention_days=settings.run_retention_days,
     )

@@ -15,7 +15,7 @@ import typer
 from commands.doctor import doctor_command
 from commands.run import run_command
 from foundation.errors import HeavyError, StartRefused
-from foundation.settings import Settings, load
+from foundation.settings import Role, Settings, load
 
 if TYPE_CHECKING:
     from commands.backend import Build
@@ -38,16 +38,7 @@ def cli(build: Build) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
-    @app.callback(invoke_without_command=True)
-    def default(context: typer.Context) -> None:
-        if context.invoked_subcommand is None:
-            serve_command()
-
-    @app.command("serve", help="Serve until SIGTERM.")
-    def serve_command() -> None:
-        from commands.serve import serve
-
-        _run(lambda settings: serve(settings, build))
+    _add_serving(app, build)
 
     @app.command("migrate", help="Bring the database to this release's schema.")
     def migrate_command() -> None:
@@ -72,13 +63,33 @@ def cli(build: Build) -> typer.Typer:
     return app
 
 
+def _add_serving(app: typer.Typer, build: Build) -> None:
+    def serve_as(role: Role | None) -> None:
+        from commands.serve import serve
+
+        _run(lambda settings: serve(settings, build), role=role)
+
+    @app.callback(invoke_without_command=True)
+    def default(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            serve_as(None)
+
+    @app.command("serve", help="Serve until SIGTERM.")
+    def serve_command() -> None:
+        serve_as(None)
+
+    @app.command("worker", help="Execute runs and answer no callers: `serve` with ROLE=worker.")
+    def worker_command() -> None:
+        serve_as(Role.WORKER)
+
+
 # Any: what a coroutine yields and takes is asyncio's business.
-def _run(verb: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+def _run(verb: Callable[[Settings], Coroutine[Any, Any, None]], *, role: Role | None = None) -> None:
     import uvloop
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(verb(load()))
+            runner.run(verb(load(role=role)))
     except (StartRefused, HeavyError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

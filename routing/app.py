@@ -8,6 +8,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 
 # Each area of the door has the name of what it serves; one of them is also a builtin.
 from routing import (
+    agent_health,
     agent_metrics,
     agents,
     conversations,
@@ -38,15 +39,16 @@ AREAS = (
     agents,
     agent_metrics,
     keys,
-    health,
-    metrics,
+    agent_health,
 )
+PROBES = (health, metrics)
 
 
 def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """The front door of `rooms`, which the caller starts and stops."""
+    """The front door of `rooms`, which the caller starts and stops; a worker's has nothing but its probes."""
+    serves_callers = rooms.settings.role.serves_callers
     app = _App(
-        **ABOUT,
+        **ABOUT | ({} if serves_callers else {"openapi_url": None}),
         version=rooms.version,
         lifespan=lifespan,
         redoc_url=None,
@@ -58,8 +60,11 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
     )
     app.state.rooms = rooms
     app.state.sockets = socket.Door(rooms)
-    for area in AREAS:
-        app.include_router(area.router())
+    if serves_callers:
+        for area in AREAS:
+            app.include_router(area.router())
+    for probe in PROBES:
+        app.include_router(probe.router())
     return app
 
 

@@ -1,4 +1,4 @@
-"""Whether this process lives and can serve, for platforms, operators and edge functions."""
+"""Whether this process lives and can serve, for platforms and operators."""
 
 from __future__ import annotations
 
@@ -9,53 +9,45 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from routing.answers import AgentHealth, Alive, Ready, WholeHealth
+from routing.answers import Alive, Ready, WholeHealth
 from routing.callers import RoomsOf
-from routing.examples import AGENT_HEALTH, AGENT_UNWELL, ALIVE, HEALTH, NOT_READY, READY, UNWELL
+from routing.examples import ALIVE, HEALTH, NOT_READY, READY, UNWELL
 from routing.openapi import Answer, operation
 from routing.replies import Json
 
-__all__ = ["router"]
+__all__ = ["Probe", "add_probe", "router"]
 
 SERVICE: Final = "switchyard"
 
 Endpoint = Callable[..., Awaitable[Response]]
+# Path, endpoint, the operation's name and summary, and its answer, well and unwell.
+# Any: examples are JSON documents.
+Probe = tuple[str, Endpoint, str, str, type[BaseModel], tuple[Any, ...]]
 
 
 def router() -> APIRouter:
     routes = APIRouter(tags=["health"])
-    for path, endpoint, name, summary, model, examples in _probes():
-        well, *unwell = examples
-        answers = [Answer("All is well.", model=model, example=well)]
-        answers += [Answer("The same, saying what is wrong.", 503, model, each) for each in unwell]
-        # A probe may ask for the status alone.
-        heads = [Answer(each.description, each.status) for each in answers]
-        routes.add_api_route(path, endpoint, **operation(f"get{name}", *answers, summary=summary))
-        about = f"{summary}, by the status alone"
-        routes.add_api_route(
-            path, endpoint, **operation(f"probe{name}", *heads, summary=about, method="HEAD")
-        )
-    return routes
-
-
-# Any: examples are JSON documents.
-def _probes() -> list[tuple[str, Endpoint, str, str, type[BaseModel], tuple[Any, ...]]]:
-    """Path, endpoint, the operation's name and summary, and its answer, well and unwell."""
     ready = ("Whether callers should be sent here", Ready, (READY, NOT_READY))
-    return [
+    probes: list[Probe] = [
         ("/health/liveness", liveness, "Liveness", "Whether the process lives", Alive, (ALIVE,)),
         ("/health/readiness", readiness, "Readiness", *ready),
         ("/health/ready", readiness, "Ready", *ready),
         ("/health", health, "Health", "How the process is", WholeHealth, (HEALTH, UNWELL)),
-        (
-            "/api/agent/health",
-            agent_health,
-            "AgentHealth",
-            "Whether to hand a run over",
-            AgentHealth,
-            (AGENT_HEALTH, AGENT_UNWELL),
-        ),
     ]
+    for probe in probes:
+        add_probe(routes, probe)
+    return routes
+
+
+def add_probe(routes: APIRouter, probe: Probe) -> None:
+    path, endpoint, name, summary, model, (well, *unwell) = probe
+    answers = [Answer("All is well.", model=model, example=well)]
+    answers += [Answer("The same, saying what is wrong.", 503, model, each) for each in unwell]
+    # A probe may ask for the status alone.
+    heads = [Answer(each.description, each.status) for each in answers]
+    routes.add_api_route(path, endpoint, **operation(f"get{name}", *answers, summary=summary))
+    about = f"{summary}, by the status alone"
+    routes.add_api_route(path, endpoint, **operation(f"probe{name}", *heads, summary=about, method="HEAD"))
 
 
 async def liveness() -> Response:
@@ -80,16 +72,5 @@ async def health(rooms: RoomsOf) -> Response:
         "version": rooms.version,
         "uptime": round(rooms.health.uptime_s, 3),
         "checks": found.checks,
-    }
-    return Json(document, status=200 if found.ready else 503)
-
-
-async def agent_health(rooms: RoomsOf) -> Response:
-    """For edge functions: whether to hand a run over, and how many run here."""
-    found = await rooms.health.readiness()
-    active, slots = rooms.engine_capacity()
-    document = {
-        "status": "healthy" if found.ready else "unhealthy",
-        "capacity": {"active": active, "slots": slots, "free": max(slots - active, 0)},
     }
     return Json(document, status=200 if found.ready else 503)

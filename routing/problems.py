@@ -28,8 +28,9 @@ from foundation.errors import (
 )
 from routing.document import problem
 from routing.fields import field_errors, field_path
+from routing.rooms import Rooms, rooms_of
 
-__all__ = ["Problem", "handlers", "problem_of", "request_id_of", "unexpected"]
+__all__ = ["Problem", "handlers", "nothing_here", "problem_of", "request_id_of", "unexpected"]
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,13 @@ def unexpected(scope: Scope, error: Exception) -> Problem:
     log.error("request_broke", exc_info=error)
     document = problem(InternalError("something went wrong on our side"), request_id_of(scope))
     return Problem(document, status=InternalError.status)
+
+
+def nothing_here(rooms: Rooms) -> NotFound:
+    """Whoever sends callers to a worker should learn that from the first answer."""
+    if rooms.settings.role.serves_callers:
+        return NotFound("there is nothing at this path")
+    return NotFound("this process only executes runs (ROLE=worker); the API is served by those with ROLE=web")
 
 
 def request_id_of(scope: Scope) -> str:
@@ -94,7 +102,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the framework says by itself: no such path, no such method there."""
-    answer = problem_of(request.scope, _named(error.status_code))
+    answer = problem_of(request.scope, _named(error.status_code, rooms_of(request)))
     answer.headers.update(error.headers or {})
     if error.status_code == MethodNotAllowed.status:
         answer.headers["Allow"] = ", ".join(method for method in METHODS if _takes(request, method))
@@ -107,10 +115,10 @@ def _takes(request: Request, method: str) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
-def _named(status: int) -> HeavyError:
+def _named(status: int, rooms: Rooms) -> HeavyError:
     match status:
         case NotFound.status:
-            return NotFound("there is nothing at this path")
+            return nothing_here(rooms)
         case MethodNotAllowed.status:
             return MethodNotAllowed("this path takes other methods; see the Allow header")
         case _ if status < FIRST_OWN_FAULT:

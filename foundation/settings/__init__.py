@@ -7,6 +7,6 @@ value is never repeated. `Settings` is handed down by the entry point; nothing e
 from foundation.settings.load import load
 from foundation.settings.mistakes import SettingsError
 from foundation.settings.settings import Settings
-from foundation.settings.variables import CreditsOwner, Environment
+from foundation.settings.variables import CreditsOwner, Environment, Role
 
-__all__ = ["CreditsOwner", "Environment", "Settings", "SettingsError", "load"]
+__all__ = ["CreditsOwner", "Environment", "Role", "Settings", "SettingsError", "load"]

@@ -8,19 +8,23 @@ from pydantic import ValidationError
 
 from foundation.settings.mistakes import SettingsError
 from foundation.settings.settings import Settings
-from foundation.settings.variables import names_of
+from foundation.settings.variables import Role, names_of
 
 __all__ = ["load"]
 
 
-def load() -> Settings:
+def load(*, role: Role | None = None) -> Settings:
     """Read the settings.
+
+    Args:
+        role: goes over `ROLE`.
 
     Raises:
         SettingsError: with every mistake at once.
     """
+    given = {} if role is None else {"ROLE": role.value}
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # fields are given by the names of their variables
     except ValidationError as error:
         raise SettingsError([_sentence(dict(each)) for each in error.errors()]) from None
     except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.settings.mistakes import SettingsError
-from foundation.settings.variables import CreditsOwner, Environment, Names, Secret, Url, variable
+from foundation.settings.variables import CreditsOwner, Environment, Names, Role, Secret, Url, variable
 
 __all__ = ["Settings"]
 
@@ -27,6 +27,9 @@ class Settings(BaseSettings):
 
     port: int = variable(8000, "a port number, 0 to 65535 (0 picks a free one)", "PORT", ge=0, le=65535)
     host: str = variable("", "an address to listen on; empty for all, IPv4 and IPv6", "HOST")
+    role: Role = variable(
+        Role.ALL, "web, worker or all: whether it answers callers, executes runs, or both", "ROLE"
+    )
     environment: Environment = variable(
         Environment.DEVELOPMENT, "development or production", "ENVIRONMENT", "RAILWAY_ENVIRONMENT", "NODE_ENV"
     )
@@ -127,7 +130,7 @@ class Settings(BaseSettings):
         name = value.strip().lower()
         return {"": "development", "test": "development", "staging": "production"}.get(name, name)
 
-    @field_validator("log_level", mode="before")
+    @field_validator("log_level", "role", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -207,7 +210,10 @@ class Settings(BaseSettings):
 def _missing(settings: Settings) -> list[str]:
     """A line for each variable that must be set beside those that are."""
     project = "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
+    shared = f"DATABASE_URL: not set, wants the database that ROLE={settings.role} shares with the others"
     needed = [project] if settings.supabase_url is not None and settings.database_url is None else []
+    if settings.role is not Role.ALL and settings.database_url is None and not needed:
+        needed = [shared]
     if not settings.is_production:
         return needed
     wants = {

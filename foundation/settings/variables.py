@@ -8,12 +8,29 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-__all__ = ["CreditsOwner", "Environment", "Names", "Secret", "Url", "names_of", "variable"]
+__all__ = ["CreditsOwner", "Environment", "Names", "Role", "Secret", "Url", "names_of", "variable"]
 
 
 class Environment(StrEnum):
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class Role(StrEnum):
+    """What this process does of the work that front doors and workers can share out."""
+
+    WEB = "web"
+    WORKER = "worker"
+    ALL = "all"
+
+    @property
+    def serves_callers(self) -> bool:
+        """Whether the API is answered here."""
+        return self is not Role.WORKER
+
+    @property
+    def executes_runs(self) -> bool:
+        return self is not Role.WEB
 
 
 class CreditsOwner(StrEnum):

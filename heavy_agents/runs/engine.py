@@ -6,6 +6,8 @@ Three loops and the executions they own:
     heartbeat  every second, one statement for all leases; answers what is lost and what is to be cancelled
     reap       every second or so: expired leases of any process back to the queue, or to an end
 
+An engine without slots executes nothing and reaps all the same: it stands behind a front door.
+
 A run is executed by whoever holds its lease, and by nobody else. When the heartbeat cannot be sent, each
 execution stops itself one second before its lease could have ended.
 """
@@ -66,8 +68,9 @@ class Engine:
         self._runs = TaskOwner("runs")
 
     async def start(self) -> None:
-        self._loops.spawn("claim", self._claim_for_ever())
-        self._loops.spawn("heartbeat", self._beat_for_ever())
+        if self._slots:
+            self._loops.spawn("claim", self._claim_for_ever())
+            self._loops.spawn("heartbeat", self._beat_for_ever())
         self._loops.every("reap", seconds=REAP_S, work=self._reap)
         self._loops.every("purge", seconds=PURGE_S, work=self._purge)
 

@@ -12,14 +12,14 @@ import structlog
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from foundation.errors import HeavyError, InternalError, InvalidToken, NotFound
+from foundation.errors import HeavyError, InternalError, InvalidToken
 from foundation.identity import Caller
 from foundation.ids import new_request_id
 from foundation.limits import caller_key
 from foundation.telemetry import bind
 from routing.callers import client_key
 from routing.middleware import API
-from routing.problems import problem_of
+from routing.problems import nothing_here, problem_of
 from routing.rooms import Rooms
 from routing.socket.connection import Connection, Left, Tempo
 from routing.socket.farewell import Farewell, farewell
@@ -48,8 +48,8 @@ class Door:
         self._sockets = Sockets(rooms.readers, max_a_user=rooms.settings.sockets_per_user)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != SOCKET_URL:
-            await _refuse_path(scope, receive, send)
+        if scope["path"] != SOCKET_URL or not self._rooms.settings.role.serves_callers:
+            await self._refuse_path(scope, receive, send)
             return
         offer = take_offer(scope)
         websocket = WebSocket(scope, receive, send)
@@ -114,11 +114,10 @@ class Door:
     def _count_stranger(self, websocket: WebSocket) -> None:
         self._rooms.limits.strangers.check(client_key(websocket, self._rooms)).raise_if_refused()
 
-
-async def _refuse_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """As over HTTP: there is no socket yet that could be closed for a reason."""
-    request_id = new_request_id()
-    scope.setdefault("state", {})["request_id"] = request_id
-    answer = problem_of(scope, NotFound("there is nothing at this path"))
-    answer.headers.update({**API, "X-Request-Id": request_id})
-    await answer(scope, receive, send)
+    async def _refuse_path(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As over HTTP: there is no socket yet that could be closed for a reason."""
+        request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = problem_of(scope, nothing_here(self._rooms))
+        answer.headers.update({**API, "X-Request-Id": request_id})
+        await answer(scope, receive, send)

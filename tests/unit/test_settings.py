@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.settings import CreditsOwner, Environment, Settings, SettingsError, load
+from foundation.settings import CreditsOwner, Environment, Role, Settings, SettingsError, load
 
 PRODUCTION = {
     "ENVIRONMENT": "production",
@@ -159,3 +159,33 @@ def test_the_password_of_a_wrong_address_is_not_repeated(monkeypatch: pytest.Mon
     (line,) = mistakes(monkeypatch, OPENAI_BASE_URL="ftp://user:a-password@models.example")
 
     assert line.startswith("OPENAI_BASE_URL: got something else, wants")
+
+
+@pytest.mark.parametrize(
+    ("role", "serves", "executes"), [("web", True, False), ("worker", False, True), ("ALL", True, True)]
+)
+def test_the_role_says_what_a_process_does(
+    monkeypatch: pytest.MonkeyPatch, role: str, *, serves: bool, executes: bool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db")
+    monkeypatch.setenv("ROLE", role)
+
+    found = load().role
+
+    assert (found.serves_callers, found.executes_runs) == (serves, executes)
+
+
+def test_the_command_goes_over_the_role_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db")
+    monkeypatch.setenv("ROLE", "web")
+
+    assert load(role=Role.WORKER).role is Role.WORKER
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_a_role_that_shares_the_work_wants_a_database_to_share(
+    monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    lines = mistakes(monkeypatch, ROLE=role)
+
+    assert lines == [f"DATABASE_URL: not set, wants the database that ROLE={role} shares with the others"]
