@@ -36,6 +36,10 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def new_worker_id() -> str:
-    """Unique per process start: a restarted process must not be taken for its predecessor."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+def new_worker_id(replica: str | None = None) -> str:
+    """Unique per process start: a restarted process must not be taken for its predecessor.
+
+    Args:
+        replica: what the platform calls this machine; its own name unless given.
+    """
+    return f"{(replica or socket.gethostname())[:100]}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -108,7 +108,7 @@ def tell(request: Request, verdict: LimitVerdict) -> None:
 
 
 def client_key(connection: HTTPConnection, rooms: Rooms) -> str:
-    """Production stands behind the platform's proxy, which sets X-Real-IP; elsewhere anybody could."""
+    """Railway's proxy sets X-Real-IP; elsewhere anybody could, and X-Forwarded-For anybody can everywhere."""
     peer = connection.client.host if connection.client is not None else None
-    real_ip = connection.headers.get("x-real-ip") if rooms.settings.is_production else None
+    real_ip = connection.headers.get("x-real-ip") if rooms.settings.is_on_railway else None
     return address_key(peer, real_ip=real_ip)

@@ -21,7 +21,7 @@ def address_key(peer: str | None, *, real_ip: str | None = None) -> str:
 
     Args:
         peer: the other end of the connection; None when there is none (a socket file).
-        real_ip: `X-Real-IP`, only where the platform's proxy sets it; anybody could write it elsewhere.
+        real_ip: `X-Real-IP`, only on Railway, whose proxy sets it; anybody could write it elsewhere.
     """
     for candidate in (real_ip, peer):
         if candidate is not None and (network := _network(candidate.strip())) is not None:

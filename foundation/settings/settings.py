@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.settings.mistakes import SettingsError
-from foundation.settings.variables import CreditsOwner, Environment, Names, Role, Secret, Url, variable
+from foundation.settings.variables import CreditsOwner, Environment, Mark, Names, Role, Secret, Url, variable
 
 __all__ = ["Settings"]
 
@@ -32,6 +32,17 @@ class Settings(BaseSettings):
     )
     environment: Environment = variable(
         Environment.DEVELOPMENT, "development or production", "ENVIRONMENT", "RAILWAY_ENVIRONMENT", "NODE_ENV"
+    )
+    railway_project_id: Mark = variable(
+        None,
+        "set by Railway, and by nobody else",
+        "RAILWAY_PROJECT_ID",
+        "RAILWAY_ENVIRONMENT_ID",
+        "RAILWAY_SERVICE_ID",
+    )
+    railway_replica_id: Mark = variable(None, "set by Railway: which replica this is", "RAILWAY_REPLICA_ID")
+    railway_git_commit_sha: Mark = variable(
+        None, "set by Railway: the commit this was built from", "RAILWAY_GIT_COMMIT_SHA"
     )
     log_level: Literal["debug", "info", "warning", "error"] = variable(
         "info", "debug, info, warning or error", "LOG_LEVEL"
@@ -181,6 +192,11 @@ class Settings(BaseSettings):
     @property
     def is_production(self) -> bool:
         return self.environment is Environment.PRODUCTION
+
+    @property
+    def is_on_railway(self) -> bool:
+        """Whether requests from outside pass Railway's proxy, which writes into X-Real-IP who asks."""
+        return self.railway_project_id is not None
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -189,3 +189,19 @@ def test_a_role_that_shares_the_work_wants_a_database_to_share(
     lines = mistakes(monkeypatch, ROLE=role)
 
     assert lines == [f"DATABASE_URL: not set, wants the database that ROLE={role} shares with the others"]
+
+
+@pytest.mark.parametrize("variable", ["RAILWAY_PROJECT_ID", "RAILWAY_ENVIRONMENT_ID", "RAILWAY_SERVICE_ID"])
+def test_railway_is_known_by_what_it_sets(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    assert not load().is_on_railway
+    monkeypatch.setenv(variable, "3f2c")
+    assert load().is_on_railway
+    monkeypatch.setenv(variable, " ")
+    assert not load().is_on_railway
+
+
+def test_production_alone_is_not_railway(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+
+    assert not load().is_on_railway
