@@ -34,9 +34,9 @@ from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
-from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
+from heavy_agents.runs import Agent, Announcement, DatabaseCheck, Engine, Floor, Presence, Runs, Submitter
 from heavy_agents.tools import McpServers, Shelf
-from routing import Readers, Rooms, create_app
+from routing import Arrivals, Readers, Rooms, create_app
 
 __all__ = ["VERSION", "Backend", "build"]
 
@@ -67,41 +67,41 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = SystemClock(), Metrics()
     health, readers, outbound = Health(clock), Readers(), Outbound()
+    arrivals = Arrivals(health)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     api_keys = ApiKeys(db, clock=clock)
     authenticator = Authenticator(settings, outbound=outbound, clock=clock, api_keys=api_keys)
-    workers = _workers(settings, extra_kinds)
-    lease_db = PoolDatabase(settings.database_url, size=2)
     hub = Hub(db)
-    events = EventLog(lease_db, hub=hub, metrics=metrics)
-    floor = Floor(
-        db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
+    engine, stands_on = _engine(
+        settings, db, hub=hub, outbound=outbound, metrics=metrics, clock=clock, extra=extra_kinds
     )
-    model = _model(settings, outbound, metrics)
-    pages = _page_readers()
-    shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
-    equipment = Equipment(model, shelf, settings.run_token_limit)
-    engine = _engine(settings, floor, _kinds(settings, equipment, metrics=metrics, extra=extra_kinds))
+    presence = _presence(settings, db, engine=engine, metrics=metrics)
     submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
     health.register("database", DatabaseCheck(db, clock))
     limits = _limits(settings, metrics, health)
     rooms = Rooms(
         settings=settings,
         runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
-        engine_capacity=lambda: (engine.active, engine.slots),
+        capacity=(lambda: engine.capacity) if settings.role.executes_runs else (lambda: presence.of_all),
         authenticator=authenticator,
         api_keys=api_keys,
         limits=limits,
         metrics=metrics,
         health=health,
         clock=clock,
-        version=VERSION,
+        version=_version(settings),
+        arrivals=arrivals,
         readers=readers,
     )
-    below: list[Service] = [db, outbound, api_keys, authenticator, hub, limits.callers]
-    # Where runs are only accepted, nothing of this is loaded or connected.
-    below += [lease_db, workers, pages, events, model] if settings.role.executes_runs else []
-    return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+    below: list[Service] = [db, presence, outbound, api_keys, authenticator, hub, limits.callers, *stands_on]
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), Watchdog(metrics, clock)]
+    return Backend(create_app(rooms), Lifecycle([*below, *above]), health)
+
+
+def _version(settings: Settings) -> str:
+    """`0.1.0`, or `0.1.0+<commit>` where the platform says what this was built from."""
+    commit = settings.railway_git_commit_sha
+    return VERSION if commit is None else f"{VERSION}+{commit[:12]}"
 
 
 def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimits:
@@ -161,11 +161,43 @@ def _shelf(
     )
 
 
-def _engine(settings: Settings, floor: Floor, kinds: Mapping[str, Agent]) -> Engine:
-    return Engine(
-        floor,
-        kinds,
-        worker=new_worker_id(),
-        slots=settings.worker_slots if settings.role.executes_runs else 0,
-        retention_days=settings.run_retention_days,
+def _presence(settings: Settings, db: PoolDatabase, *, engine: Engine, metrics: Metrics) -> Presence:
+    return Presence(
+        db,
+        metrics=metrics,
+        worker=engine.worker,
+        slots=engine.capacity.slots,
+        drain_s=settings.drain_seconds,
     )
+
+
+def _engine(
+    settings: Settings,
+    db: PoolDatabase,
+    *,
+    hub: Hub,
+    outbound: Outbound,
+    metrics: Metrics,
+    clock: Clock,
+    extra: Sequence[Kind],
+) -> tuple[Engine, list[Service]]:
+    """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
+    assert settings.database_url is not None  # noqa: S101 - checked before
+    lease_db = PoolDatabase(settings.database_url, size=2)
+    workers, pages = _workers(settings, extra), _page_readers()
+    events = EventLog(lease_db, hub=hub, metrics=metrics)
+    model = _model(settings, outbound, metrics)
+    shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
+    equipment = Equipment(model, shelf, settings.run_token_limit)
+    executes = settings.role.executes_runs
+    engine = Engine(
+        Floor(
+            db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
+        ),
+        _kinds(settings, equipment, metrics=metrics, extra=extra),
+        worker=new_worker_id(settings.railway_replica_id),
+        slots=settings.worker_slots if executes else 0,
+        retention_days=settings.run_retention_days,
+        drain_s=settings.drain_seconds,
+    )
+    return engine, [lease_db, workers, pages, events, model] if executes else []

@@ -15,7 +15,8 @@ import httpx2
 from rich.console import Console
 from rich.markdown import Markdown
 
-from commands.backend import Build, with_database
+from commands.backend import Build
+from commands.departure import Departure, leave_in_time
 from commands.lines import sse_messages
 from commands.serve import Server, serving
 from commands.token import DEMO_USER
@@ -37,15 +38,23 @@ async def show_demo(settings: Settings, build: Build) -> None:
     console = Console(highlight=False, soft_wrap=True)
     configure("warning", secrets=settings.secrets)
     console.print("[bold]Switchyard[/] is starting: Postgres, schema, demo data …")
-    async with with_database(settings) as complete, serving(complete, build) as server:
-        served = asyncio.create_task(server.serve())
-        shown = asyncio.create_task(_show(complete, server, console))
-        await asyncio.wait({served, shown}, return_when=asyncio.FIRST_COMPLETED)
-        if served.done():
-            shown.cancel()
-        else:
-            await shown
-        await served
+
+    async def until_told(departure: Departure) -> None:
+        async with serving(settings, build, departure) as (complete, server):
+            await _serve_and_show(complete, server, console)
+
+    await leave_in_time(until_told, within_s=settings.drain_seconds)
+
+
+async def _serve_and_show(settings: Settings, server: Server, console: Console) -> None:
+    served = asyncio.create_task(server.serve())
+    shown = asyncio.create_task(_show(settings, server, console))
+    await asyncio.wait({served, shown}, return_when=asyncio.FIRST_COMPLETED)
+    if served.done():
+        shown.cancel()
+    else:
+        await shown
+    await served
 
 
 async def _show(settings: Settings, server: Server, console: Console) -> None:

@@ -26,9 +26,13 @@ def router() -> APIRouter:
 async def agent_health(rooms: RoomsOf) -> Response:
     """For edge functions: whether to hand a run over, and how many run here."""
     found = await rooms.health.readiness()
-    active, slots = rooms.engine_capacity()
+    capacity = rooms.capacity()
     document = {
         "status": "healthy" if found.ready else "unhealthy",
-        "capacity": {"active": active, "slots": slots, "free": max(slots - active, 0)},
+        "capacity": {
+            "active": capacity.active,
+            "slots": capacity.slots,
+            "free": max(capacity.slots - capacity.active, 0),
+        },
     }
     return Json(document, status=200 if found.ready else 503)

@@ -22,7 +22,7 @@ from routing import (
     runs,
     socket,
 )
-from routing.middleware import Access, Cors, Failures, Headers, RequestId, Unread
+from routing.middleware import Access, Cors, Failures, Headers, Leaving, RequestId, Unread
 from routing.openapi import ABOUT, DescribedApp
 from routing.problems import handlers
 from routing.rooms import Rooms
@@ -85,6 +85,7 @@ def _middleware(rooms: Rooms) -> list[Middleware]:
         Middleware(Access, metrics=rooms.metrics),
         Middleware(Headers),
         Middleware(Cors, origins=rooms.settings.allowed_origins),
+        Middleware(Leaving, arrivals=rooms.arrivals),
         Middleware(Unread),
         Middleware(Failures),
     ]

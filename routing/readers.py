@@ -1,4 +1,7 @@
-"""Who is reading or waiting here right now: counted by user, and sent away together at a shutdown."""
+"""Who is reading or waiting here right now: counted by user, and sent away together at a shutdown.
+
+Whoever reads is told to come back only after the runs were given back, so that coming back brings them on.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import structlog
+
 from foundation.errors import RateLimited
 
 __all__ = ["Readers"]
 
+log = structlog.get_logger(__name__)
+
 MAX_A_USER = 100
+DRAIN_LOOK_S = 0.02
 RETRY_AFTER_S = 5
 
 
@@ -22,13 +30,23 @@ class Readers:
     def __init__(self, *, max_a_user: int = MAX_A_USER) -> None:
         self._max_a_user = max_a_user
         self._open: Counter[UUID] = Counter()
+        self._here = 0  # readers and sockets
         self._leaving = asyncio.Event()
 
     async def start(self) -> None:
         """Readers come by themselves."""
 
     async def drain(self) -> None:
+        """Tell all of them to come back, and see them off."""
+        clock = asyncio.get_running_loop()
+        began_s, readers = clock.time(), self._here
         self._leaving.set()
+        try:
+            while self._here:
+                await asyncio.sleep(DRAIN_LOOK_S)
+        finally:
+            took_ms = round((clock.time() - began_s) * 1000)
+            log.info("readers_sent_away", readers=readers, left=self._here, took_ms=took_ms)
 
     async def stop(self) -> None:
         self._leaving.set()
@@ -51,8 +69,18 @@ class Readers:
         """Count one reader for as long as the block lasts."""
         self._open[user_id] += 1
         try:
-            yield
+            with self.present():
+                yield
         finally:
             self._open[user_id] -= 1
             if self._open[user_id] <= 0:
                 del self._open[user_id]
+
+    @contextmanager
+    def present(self) -> Iterator[None]:
+        """Be seen off at a drain, for as long as the block lasts."""
+        self._here += 1
+        try:
+            yield
+        finally:
+            self._here -= 1

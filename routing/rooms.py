@@ -12,7 +12,8 @@ from foundation.identity import ApiKeys, Authenticator
 from foundation.limits import RequestLimits
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics
-from heavy_agents.runs import Runs
+from heavy_agents.runs import Capacity, Runs
+from routing.arrivals import Arrivals
 from routing.readers import Readers
 
 __all__ = ["Rooms", "rooms_of"]
@@ -20,11 +21,14 @@ __all__ = ["Rooms", "rooms_of"]
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """`engine_capacity` answers (active, slots). `readers` is a service: drain it to end open streams."""
+    """
+    `capacity` is this process's, or that of all workers where none executes here. `readers` is a service:
+    drain it to end open streams. `arrivals` is one too: it turns away whoever comes during a drain.
+    """
 
     settings: Settings
     runs: Runs
-    engine_capacity: Callable[[], tuple[int, int]]
+    capacity: Callable[[], Capacity]
     authenticator: Authenticator
     api_keys: ApiKeys
     limits: RequestLimits
@@ -32,6 +36,7 @@ class Rooms:
     health: Health
     clock: Clock
     version: str
+    arrivals: Arrivals
     readers: Readers = field(default_factory=Readers)
 
 

@@ -1,13 +1,17 @@
-"""The order of things: services start one after another, drain together, stop in reverse.
+"""The order of things: services start one after another, and drain and stop in reverse.
 
 A service that fails to start stops those before it, so a half-started process never serves. Draining
 comes before stopping: a draining service takes nothing new and hands over what it has, while everything
 below it still works.
+
+Draining and stopping share out the time there is: a service that hangs takes a part of what is left, never
+all of it, so that those after it have their turn before the process must be gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -16,6 +20,10 @@ import structlog
 __all__ = ["Lifecycle", "Service"]
 
 log = structlog.get_logger(__name__)
+
+# What one service may take of the time that is left.
+DRAIN_SHARE = 2 / 3
+STOP_SHARE = 1 / 2
 
 
 class Service(Protocol):
@@ -39,6 +47,7 @@ class Lifecycle:
         self._services = services
         self._stop_limit_s = stop_limit_s
         self._started: list[Service] = []
+        self._is_drained = False
 
     async def start(self) -> None:
         try:
@@ -50,27 +59,42 @@ class Lifecycle:
             raise
 
     async def drain(self, *, within_s: float) -> None:
-        """Drain all services at once; what is not done after `within_s` seconds is left to `stop`."""
-        drains = [asyncio.ensure_future(service.drain()) for service in self._started]
-        if not drains:
+        """Drain the services, from the top down; what one leaves after its share is left to `stop`.
+
+        Repeats safely: it is done once.
+        """
+        if self._is_drained:
             return
-        done, late = await asyncio.wait(drains, timeout=within_s)
-        for drain in done:
-            if (error := drain.exception()) is not None:
-                log.error("drain_failed", exc_info=error)
-        for drain in late:
-            drain.cancel()
-        if late:
-            log.warning("drain_overrun", services=len(late), within_s=within_s)
+        self._is_drained = True
+        ends_at_s = asyncio.get_running_loop().time() + within_s
+        for service in reversed(self._started):
+            await self._drain_one(service, within_s=_left_s(ends_at_s) * DRAIN_SHARE)
 
-    async def stop(self) -> None:
+    async def stop(self, *, within_s: float = math.inf) -> None:
+        ends_at_s = asyncio.get_running_loop().time() + within_s
         while self._started:
-            await self._stop_one(self._started.pop())
+            limit_s = min(self._stop_limit_s, _left_s(ends_at_s) * STOP_SHARE)
+            await self._stop_one(self._started.pop(), within_s=limit_s)
 
-    async def _stop_one(self, service: Service) -> None:
+    async def _drain_one(self, service: Service, *, within_s: float) -> None:
+        name = type(service).__name__
         try:
-            async with asyncio.timeout(self._stop_limit_s):
+            async with asyncio.timeout(within_s):
+                await service.drain()
+        except TimeoutError:
+            log.warning("drain_late", service=name, within_s=round(within_s, 3))
+        except Exception:
+            # What one cannot hand over must not keep the others from handing over theirs.
+            log.exception("drain_failed", service=name)
+
+    async def _stop_one(self, service: Service, *, within_s: float) -> None:
+        try:
+            async with asyncio.timeout(within_s):
                 await service.stop()
         except Exception:
             # One service that cannot stop must not keep the others from stopping.
             log.exception("service_stop_failed", service=type(service).__name__)
+
+
+def _left_s(ends_at_s: float) -> float:
+    return max(ends_at_s - asyncio.get_running_loop().time(), 0.0)

@@ -48,7 +48,7 @@ class Health:
         self._asking = asyncio.Lock()
         self._answers: dict[str, str] = {}
         self._answered_s: float | None = None
-        self._is_draining = False
+        self._draining = asyncio.Event()
 
     @property
     def uptime_s(self) -> float:
@@ -67,7 +67,15 @@ class Health:
 
     def begin_draining(self) -> None:
         """Be not ready from now on, so that no more callers are sent here."""
-        self._is_draining = True
+        self._draining.set()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining.is_set()
+
+    async def draining(self) -> None:
+        """Return once this process was told to go."""
+        await self._draining.wait()
 
     async def readiness(self) -> Readiness:
         """Ask all checks at once. Never raises, and takes no longer than the slowest check may."""
@@ -79,10 +87,10 @@ class Health:
                 }
                 self._answered_s = self._clock.monotonic()
         checks = dict(self._answers)
-        ready = not self._is_draining and all(
+        ready = not self.is_draining and all(
             checks[each.name] == OK for each in self._checks if each.is_needed
         )
-        if self._is_draining:
+        if self.is_draining:
             checks["draining"] = "this process is shutting down"
         return Readiness(ready, checks)
 

@@ -65,6 +65,10 @@ class Metrics:
         self.recovered_total = self._counter(
             "heavy_agent_recovered_total", "Runs taken from a worker that lost them.", "reason"
         )
+        self.drain_overruns_total = self._counter(
+            "heavy_agent_drain_overruns_total",
+            "Processes found gone that had not left within DRAIN_SECONDS; counted by whoever finds one.",
+        )
         self.cancel_seconds = self._histogram(
             "heavy_agent_cancel_seconds", "Cancel asked to run ended.", QUICK_S
         )

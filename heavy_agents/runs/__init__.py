@@ -19,6 +19,7 @@ from heavy_agents.runs.context import OUR_STEP, Compute, Context
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.execution import Floor
 from heavy_agents.runs.meter import Budget
+from heavy_agents.runs.presence import Announcement, Capacity, Presence
 from heavy_agents.runs.readiness import DatabaseCheck
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
 from heavy_agents.runs.runs import Artifact, Runs
@@ -29,9 +30,11 @@ __all__ = [
     "Agent",
     "AgentFailed",
     "AgentSnapshot",
+    "Announcement",
     "Answer",
     "Artifact",
     "Budget",
+    "Capacity",
     "Compute",
     "Context",
     "CreditExhausted",
@@ -40,6 +43,7 @@ __all__ = [
     "Floor",
     "Message",
     "Order",
+    "Presence",
     "RunRequest",
     "Runs",
     "Submission",

@@ -15,7 +15,6 @@ execution stops itself one second before its lease could have ended.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -30,13 +29,14 @@ from heavy_agents.runs.ending import Stop
 from heavy_agents.runs.execution import Execution, Floor
 from heavy_agents.runs.input import load_input
 from heavy_agents.runs.lease import LEASE_S, Lease
+from heavy_agents.runs.presence import Capacity
+from heavy_agents.runs.reaper import Reaper
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
 from heavy_agents.runs.timing import (
     HEARTBEAT_RETRY_S,
     HEARTBEAT_S,
     IDLE_CLAIM_S,
     PURGE_S,
-    QUEUE_DEADLINE_S,
     REAP_S,
 )
 
@@ -44,21 +44,35 @@ __all__ = ["Engine"]
 
 log = structlog.get_logger(__name__)
 
-REAP_BATCH = 100
-PURGE_BATCH = 500
+# Of a drain, what an agent that ignores its cancellation may take before its run is given back all the same.
+PATIENCE_SHARE = 0.15
+DRAIN_LOOK_S = 0.02
 
 
 class Engine:
     """Service: the runs of this process."""
 
     def __init__(
-        self, floor: Floor, agents: Mapping[str, Agent], *, worker: str, slots: int, retention_days: int
+        self,
+        floor: Floor,
+        agents: Mapping[str, Agent],
+        *,
+        worker: str,
+        slots: int,
+        retention_days: int,
+        drain_s: float = 25.0,
     ) -> None:
+        """
+        Args:
+            slots: runs at once; 0 to execute none.
+            drain_s: what the whole process has between SIGTERM and its end.
+        """
         self.worker = worker
         self._floor = floor
         self._agents = agents
         self._slots = slots
-        self._retention_days = retention_days
+        self._reaper = Reaper(floor.db, floor.metrics, retention_days=retention_days, wake=self.wake)
+        self._patience_s = drain_s * PATIENCE_SHARE
         self._executions: dict[UUID, Execution] = {}
         self._reserved = 0
         self.is_draining = False
@@ -71,16 +85,22 @@ class Engine:
         if self._slots:
             self._loops.spawn("claim", self._claim_for_ever())
             self._loops.spawn("heartbeat", self._beat_for_ever())
-        self._loops.every("reap", seconds=REAP_S, work=self._reap)
-        self._loops.every("purge", seconds=PURGE_S, work=self._purge)
+        self._loops.every("reap", seconds=REAP_S, work=self._reaper.reap)
+        self._loops.every("purge", seconds=PURGE_S, work=self._reaper.purge)
 
     async def drain(self) -> None:
         """Claim nothing new and give back every run, so that another process goes on at once."""
+        began_s = self._floor.clock.monotonic()
         self.is_draining = True
+        runs = len(self._executions)
         for execution in list(self._executions.values()):
-            execution.stop(Stop.SHUTDOWN)
-        while self._executions or self._reserved:
-            await asyncio.sleep(0.02)
+            execution.shut_down(patience_s=self._patience_s)
+        try:
+            while self._executions or self._reserved:
+                await asyncio.sleep(DRAIN_LOOK_S)
+        finally:
+            took_ms = round((self._floor.clock.monotonic() - began_s) * 1000)
+            log.info("runs_given_back", runs=runs, left=len(self._executions), took_ms=took_ms)
 
     async def stop(self) -> None:
         self.is_draining = True
@@ -88,12 +108,8 @@ class Engine:
         await self._runs.stop()
 
     @property
-    def active(self) -> int:
-        return len(self._executions)
-
-    @property
-    def slots(self) -> int:
-        return self._slots
+    def capacity(self) -> Capacity:
+        return Capacity(active=len(self._executions), slots=self._slots)
 
     def agent(self, kind: str) -> Agent:
         """Raises NotConfigured: this release runs no agent of that kind."""
@@ -151,7 +167,7 @@ class Engine:
         if claim["cancel_requested"]:
             execution.stop(Stop.CANCEL)
         if self.is_draining:
-            execution.stop(Stop.SHUTDOWN)
+            execution.shut_down(patience_s=self._patience_s)
         metrics, kind = self._floor.metrics, claim["kind"]
         metrics.queue_seconds.observe(claim["waited_ms"] / 1000)
         try:
@@ -260,29 +276,6 @@ class Engine:
                 execution.stop(Stop.CANCEL)
         is_complete = len(renewed) + len(lost) == len(asked)
         return HEARTBEAT_S if is_complete else HEARTBEAT_RETRY_S
-
-    async def _reap(self) -> None:
-        # Replicas must not all ask in the same moment.
-        await asyncio.sleep(random.uniform(0, REAP_S / 2))  # noqa: S311 - no secret
-        try:
-            reaped = await self._floor.db.call(
-                "switchyard_runs_reap", limit=REAP_BATCH, queue_deadline_s=QUEUE_DEADLINE_S
-            )
-        except DatabaseUnavailable:
-            return
-        for row in reaped:
-            log.warning("run_reaped", run_id=row["run_id"], outcome=row["outcome"])
-            self._floor.metrics.recovered_total.labels(reason=row["outcome"]).inc()
-        if reaped:
-            self.wake()
-
-    async def _purge(self) -> None:
-        removed = PURGE_BATCH
-        while removed == PURGE_BATCH:
-            answer = await self._floor.db.call(
-                "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
-            )
-            removed = answer["runs"]
 
 
 def _unexpected(error: Exception) -> Exception | None:

@@ -76,6 +76,7 @@ class Execution:
         self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._stopped_at_s = math.inf
+        self._agent_stop_s = AGENT_STOP_S
         self._meter = Meter(
             request.agent.price,
             is_held=claim["hold_credits"] > 0,
@@ -100,6 +101,11 @@ class Execution:
             # After a lost worker the person has seen text before, or has waited too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
+
+    def shut_down(self, *, patience_s: float) -> None:
+        """Give the run back: nobody waits long for an agent while the process must leave."""
+        self._agent_stop_s = min(patience_s, AGENT_STOP_S)
+        self.stop(Stop.SHUTDOWN)
 
     def stop(self, reason: Stop) -> None:
         """Stop the run; the first reason given counts."""
@@ -169,10 +175,11 @@ class Execution:
 
     async def _end(self, work: asyncio.Task[Answer]) -> None:
         work.cancel()
-        _, late = await asyncio.wait({work}, timeout=AGENT_STOP_S)
-        are_over = await self._context.stop_steps(within_s=AGENT_STOP_S)
+        within_s = self._agent_stop_s
+        _, late = await asyncio.wait({work}, timeout=within_s)
+        are_over = await self._context.stop_steps(within_s=within_s)
         if late or not are_over:
-            log.error("agent_ignores_cancellation", within_s=AGENT_STOP_S)
+            log.error("agent_ignores_cancellation", within_s=within_s)
 
     async def _finish(self, ending: Ending) -> str:
         try:

@@ -35,7 +35,7 @@ class WholeHealth(Wire):
 
 
 class Capacity(Wire):
-    active: Count = Field(description="Runs that execute here now.")
+    active: Count = Field(description="Runs that execute here now; with ROLE=web, on all workers together.")
     slots: Count = Field(description="How many may.")
     free: Count
 

@@ -38,7 +38,8 @@ class Sockets:
         if self._watch is None or self._watch.done():
             self._watch = self._tasks.spawn("watch", self._send_away())
         try:
-            yield
+            with self._readers.present():
+                yield
         finally:
             self._open.discard(connection)
             if not self._open:

@@ -62,6 +62,9 @@ FUNCTIONS = {
     "switchyard_schema_version()",
     "switchyard_steps_read(uuid,text)",
     "switchyard_steps_save(uuid,uuid,text,jsonb,text,jsonb,integer,integer)",
+    "switchyard_workers_drain(text,double precision)",
+    "switchyard_workers_leave(text)",
+    "switchyard_workers_seen(text,integer)",
 }
 
 ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}

@@ -219,7 +219,7 @@ async def test_a_cancelled_run_stops_its_agent_and_is_charged_only_for_calls_beg
         await benched.runs.cancel(benched.user, run_id)
 
         assert await outcome(benched, run_id) == ("cancelled", "cancelled", 0)
-        assert benched.engine.active == 0
+        assert benched.engine.capacity.active == 0
 
 
 async def test_draining_gives_runs_back_and_that_claim_is_no_attempt(database_url: str) -> None:

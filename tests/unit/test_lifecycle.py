@@ -10,11 +10,20 @@ from foundation.lifecycle import Lifecycle, TaskOwner
 class Recorder:
     """A service that writes down what it is told, and fails where it is asked to."""
 
-    def __init__(self, name: str, told: list[str], *, fails: str = "", drain_for_ever: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        told: list[str],
+        *,
+        fails: str = "",
+        drain_for_ever: bool = False,
+        stop_for_ever: bool = False,
+    ) -> None:
         self._name = name
         self._told = told
         self._fails = fails
         self._drain_for_ever = drain_for_ever
+        self._stop_for_ever = stop_for_ever
 
     async def start(self) -> None:
         self._note("start")
@@ -26,6 +35,8 @@ class Recorder:
 
     async def stop(self) -> None:
         self._note("stop")
+        if self._stop_for_ever:
+            await asyncio.Event().wait()
 
     def _note(self, verb: str) -> None:
         self._told.append(f"{verb} {self._name}")
@@ -63,16 +74,44 @@ async def test_a_service_that_cannot_stop_keeps_no_other_from_stopping() -> None
     assert told[-2:] == ["stop b", "stop a"]
 
 
-async def test_a_drain_ends_in_time_though_one_service_never_does() -> None:
+async def test_services_drain_in_reverse_one_after_the_other_and_once() -> None:
     told: list[str] = []
-    lifecycle = Lifecycle([Recorder("a", told, drain_for_ever=True), Recorder("b", told, fails="drain")])
+    lifecycle = Lifecycle([Recorder("a", told), Recorder("b", told)])
+    await lifecycle.start()
+
+    await lifecycle.drain(within_s=5)
+    await lifecycle.drain(within_s=5)
+
+    assert told[2:] == ["drain b", "drain a"]
+
+
+async def test_a_drain_ends_in_time_and_each_has_its_turn_though_two_never_end() -> None:
+    told: list[str] = []
+    lifecycle = Lifecycle(
+        [
+            Recorder("a", told),
+            Recorder("b", told, drain_for_ever=True),
+            Recorder("c", told, fails="drain"),
+            Recorder("d", told, drain_for_ever=True),
+        ]
+    )
     await lifecycle.start()
 
     async with asyncio.timeout(5):
         await lifecycle.drain(within_s=0.05)
 
-    assert {"drain a", "drain b"} <= set(told)
-    await lifecycle.stop()
+    assert told[4:] == ["drain d", "drain c", "drain b", "drain a"]
+
+
+async def test_a_stop_ends_in_time_and_each_has_its_turn_though_one_never_ends() -> None:
+    told: list[str] = []
+    lifecycle = Lifecycle([Recorder("a", told), Recorder("b", told, stop_for_ever=True)])
+    await lifecycle.start()
+
+    async with asyncio.timeout(5):
+        await lifecycle.stop(within_s=0.05)
+
+    assert told[2:] == ["stop b", "stop a"]
 
 
 async def test_an_owner_ends_its_tasks_with_itself() -> None:
