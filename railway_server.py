@@ -29,12 +29,22 @@ from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
 from foundation.outbound import Outbound
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics, Watchdog
+from foundation.telemetry import Health, Metrics, Pulse, Watchdog
 from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
-from heavy_agents.runs import Agent, Announcement, DatabaseCheck, Engine, Floor, Presence, Runs, Submitter
+from heavy_agents.runs import (
+    Agent,
+    Announcement,
+    Backlog,
+    DatabaseCheck,
+    Engine,
+    Floor,
+    Presence,
+    Runs,
+    Submitter,
+)
 from heavy_agents.tools import McpServers, Shelf
 from routing import Arrivals, Readers, Rooms, create_app
 
@@ -94,7 +104,12 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         readers=readers,
     )
     below: list[Service] = [db, presence, outbound, api_keys, authenticator, hub, limits.callers, *stands_on]
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), Watchdog(metrics, clock)]
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence)]
+    above += [
+        Backlog(db, metrics=metrics, clock=clock),
+        Pulse(health, metrics),
+        Watchdog(metrics, clock),
+    ]
     return Backend(create_app(rooms), Lifecycle([*below, *above]), health)
 
 

@@ -49,10 +49,17 @@ class Health:
         self._answers: dict[str, str] = {}
         self._answered_s: float | None = None
         self._draining = asyncio.Event()
+        self._draining_since_s: float | None = None
 
     @property
     def uptime_s(self) -> float:
         return self._clock.monotonic() - self._started_s
+
+    @property
+    def draining_s(self) -> float:
+        """Since when this process takes no more callers; 0 while it does."""
+        since_s = self._draining_since_s
+        return 0.0 if since_s is None else self._clock.monotonic() - since_s
 
     def register(self, name: str, check: Check, *, timeout_s: float = 2.0, is_needed: bool = True) -> None:
         """Ask `check` before saying ready: it returns when all is well and raises when not.
@@ -67,6 +74,8 @@ class Health:
 
     def begin_draining(self) -> None:
         """Be not ready from now on, so that no more callers are sent here."""
+        if self._draining_since_s is None:
+            self._draining_since_s = self._clock.monotonic()
         self._draining.set()
 
     @property

@@ -30,9 +30,11 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._make_run_metrics()
+        self._make_backlog_metrics()
         self._make_model_metrics()
         self._make_money_metrics()
         self._make_server_metrics()
+        self._make_process_metrics()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
@@ -56,6 +58,12 @@ class Metrics:
         )
         self.active_runs = self._gauge("heavy_agent_active_runs", "Runs executing in this process.", "kind")
         self.active_agents_count = self._gauge("active_agents_count", "Agents with a run executing here.")
+        self.failures_total = self._counter(
+            "heavy_agent_failures_total", "Runs that failed, by the code they failed with.", "code"
+        )
+        self.platform_failures_total = self._counter(
+            "heavy_agent_platform_failures_total", "Runs that failed by no doing of their user.", "kind"
+        )
         self.events_total = self._counter("heavy_agent_events_total", "Events made durable.")
         self.flush_seconds = self._histogram(
             "heavy_agent_flush_seconds", "One group commit of events.", QUICK_S
@@ -74,6 +82,16 @@ class Metrics:
         )
         self.forecast_seconds = self._histogram(
             "forecast_seconds", "Computing time of a forecast.", COMPUTE_S, "method"
+        )
+
+    def _make_backlog_metrics(self) -> None:
+        """Of all processes together, so every one tells the same."""
+        self.queued_runs = self._gauge("heavy_agent_queued_runs", "Runs that wait; NaN while unknown.")
+        self.oldest_queued_seconds = self._gauge(
+            "heavy_agent_oldest_queued_seconds", "How long the first of them has waited; NaN while unknown."
+        )
+        self.stuck_leases = self._gauge(
+            "heavy_agent_stuck_leases", "Runs whose lease ended a minute ago; NaN while unknown."
         )
 
     def _make_model_metrics(self) -> None:
@@ -95,6 +113,16 @@ class Metrics:
             "heavy_agent_lost_calls_total", "Calls cut by a crash and paid by the platform."
         )
 
+    def _make_process_metrics(self) -> None:
+        self.ready = self._gauge("heavy_agent_ready", "1 while this process can serve.")
+        self.draining_seconds = self._gauge(
+            "heavy_agent_draining_seconds",
+            "For how long this process has been handing over what it has; 0 before.",
+        )
+        self.event_loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
+        )
+
     def _make_server_metrics(self) -> None:
         self.http_requests_total = self._counter(
             "http_requests_total", "Requests answered.", "route", "method", "status"
@@ -105,9 +133,17 @@ class Metrics:
         self.limits_alone = self._gauge(
             "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
         )
-        self.event_loop_lag_seconds = self._histogram(
-            "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
+        self.socket_messages_total = self._counter(
+            "heavy_agent_socket_messages_total",
+            "Messages on sockets, by the status a request would have got.",
+            "type",
+            "status",
         )
+        self.interrupted_total = self._counter(
+            "heavy_agent_interrupted_total", "Readers whose stream broke off, by our fault.", "transport"
+        )
+        for transport in ("sse", "ws"):
+            self.interrupted_total.labels(transport=transport)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(name, says, labels, registry=self.registry)

@@ -11,12 +11,16 @@ __all__ = ["Tally"]
 MAX_MODELS = 50
 MAX_NAME = 100
 OTHER = "other"
+# As `Attempt` and `Setback` name them.
+OUTCOMES = ("complete", "cancelled", "abandoned", "cut", "unavailable", "refused")
 
 
 class Tally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._models: set[str] = set()
+        for outcome in OUTCOMES:
+            metrics.model_calls_total.labels(outcome=outcome)
 
     def first_token(self, after_s: float) -> None:
         self._metrics.model_first_token_seconds.observe(after_s)

@@ -31,7 +31,10 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`status` succeeded, failed or cancelled; `code` and `error` unless it succeeded."""
+    """`status` succeeded, failed or cancelled; `code` and `error` unless it succeeded.
+
+    `is_unmeant`: the agent stopped with an error that is nobody's words: a mistake in its code.
+    """
 
     status: str
     blame: Blame
@@ -39,6 +42,12 @@ class Ending:
     error: str | None = None
     response: str | None = None
     output: Json = None
+    is_unmeant: bool = False
+
+    @property
+    def is_platforms(self) -> bool:
+        """Whether the run could have been expected to succeed, whoever is charged for it."""
+        return self.blame is Blame.PLATFORM or self.is_unmeant
 
 
 def succeeded(answer: Answer) -> Ending:
@@ -78,7 +87,8 @@ def failed(error: BaseException) -> Ending:
         case EventTooLarge():
             return _failed(Blame.USER, "agent_error", str(error))
         case JobFailed():
-            return _failed(Blame.USER, "agent_error", "the computation failed on this input")
+            # The input was checked before it was accepted.
+            return _unmeant("the computation failed on this input")
         case DeadlineExceeded():
             return _failed(Blame.PLATFORM, "deadline_exceeded", error.detail)
         case JobCrashed():
@@ -90,8 +100,12 @@ def failed(error: BaseException) -> Ending:
         case HeavyError():
             return _failed(Blame.PLATFORM, error.code, "the run could not go on; nothing is charged")
         case _:
-            return _failed(Blame.USER, "agent_error", "the agent stopped with an error of its own")
+            return _unmeant("the agent stopped with an error of its own")
 
 
 def _failed(blame: Blame, code: str, error: str) -> Ending:
     return Ending("failed", blame, code, error)
+
+
+def _unmeant(error: str) -> Ending:
+    return Ending("failed", Blame.USER, "agent_error", error, is_unmeant=True)

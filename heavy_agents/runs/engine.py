@@ -23,9 +23,10 @@ import structlog
 
 from foundation.errors import DatabaseUnavailable, NotConfigured
 from foundation.lifecycle import TaskOwner
-from foundation.telemetry import bind
+from foundation.telemetry import Metrics, bind
 from heavy_agents.runs.agent import Agent
 from heavy_agents.runs.ending import Stop
+from heavy_agents.runs.ends import Ends
 from heavy_agents.runs.execution import Execution, Floor
 from heavy_agents.runs.input import load_input
 from heavy_agents.runs.lease import LEASE_S, Lease
@@ -71,15 +72,17 @@ class Engine:
         self._floor = floor
         self._agents = agents
         self._slots = slots
-        self._reaper = Reaper(floor.db, floor.metrics, retention_days=retention_days, wake=self.wake)
         self._patience_s = drain_s * PATIENCE_SHARE
         self._executions: dict[UUID, Execution] = {}
         self._reserved = 0
+        self.ends = Ends(floor.metrics, agents)
+        self._reaper = Reaper(floor.db, self.ends, retention_days=retention_days, wake=self.wake)
         self.is_draining = False
         self._is_starved = False
         self._woken = asyncio.Event()
         self._loops = TaskOwner("engine")
         self._runs = TaskOwner("runs")
+        self._show(floor.metrics)
 
     async def start(self) -> None:
         if self._slots:
@@ -110,6 +113,14 @@ class Engine:
     @property
     def capacity(self) -> Capacity:
         return Capacity(active=len(self._executions), slots=self._slots)
+
+    def _show(self, metrics: Metrics) -> None:
+        """What there is to tell before anything has happened."""
+        metrics.active_agents_count.set_function(
+            lambda: len({execution.agent_id for execution in self._executions.values()})
+        )
+        for kind in self._agents:
+            metrics.active_runs.labels(kind=kind)
 
     def agent(self, kind: str) -> Agent:
         """Raises NotConfigured: this release runs no agent of that kind."""
@@ -169,12 +180,10 @@ class Engine:
         if self.is_draining:
             execution.shut_down(patience_s=self._patience_s)
         metrics, kind = self._floor.metrics, claim["kind"]
-        metrics.queue_seconds.observe(claim["waited_ms"] / 1000)
+        if claim["epoch"] == 1:  # afterwards the time of execution would be in it
+            metrics.queue_seconds.observe(claim["waited_ms"] / 1000)
         try:
-            with (
-                metrics.active_runs.labels(kind=kind).track_inprogress(),
-                metrics.active_agents_count.track_inprogress(),
-            ):
+            with metrics.active_runs.labels(kind=kind).track_inprogress():
                 status = await execution.run()
             log.info("run_left", kind=kind, status=status, epoch=claim["epoch"])
         finally:
@@ -200,7 +209,9 @@ class Engine:
             agent=AgentSnapshot.from_json(claim["agent"]),
             conversation_id=UUID(claim["conversation_id"]) if claim["conversation_id"] else None,
         )
-        return Execution(self._floor, self.agent(claim["kind"]), claim=claim, request=request, lease=lease)
+        return Execution(
+            self._floor, self.agent(claim["kind"]), claim=claim, request=request, lease=lease, ends=self.ends
+        )
 
     async def _claim_for_ever(self) -> None:
         while not self.is_draining:

@@ -24,6 +24,7 @@ from heavy_agents.runs.agent import Agent
 from heavy_agents.runs.answer import AgentFailed, Answer, CreditExhausted
 from heavy_agents.runs.context import Compute, Context
 from heavy_agents.runs.ending import Ending, Stop, failed, stopped, succeeded
+from heavy_agents.runs.ends import Ends
 from heavy_agents.runs.journal import Journal
 from heavy_agents.runs.lease import Lease
 from heavy_agents.runs.meter import Meter
@@ -66,24 +67,27 @@ class Floor:
 class Execution:
     # Any: the claim as the database's JSON gives it.
     def __init__(
-        self, floor: Floor, agent: Agent, *, claim: Mapping[str, Any], request: RunRequest, lease: Lease
+        self,
+        floor: Floor,
+        agent: Agent,
+        *,
+        claim: Mapping[str, Any],
+        request: RunRequest,
+        lease: Lease,
+        ends: Ends,
     ) -> None:
         self.run_id = UUID(claim["run_id"])
+        self.agent_id = request.agent.id
         self.lease = lease
         self._floor = floor
         self._agent = agent
+        self._ends = ends
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
         self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._stopped_at_s = math.inf
         self._agent_stop_s = AGENT_STOP_S
-        self._meter = Meter(
-            request.agent.price,
-            is_held=claim["hold_credits"] > 0,
-            journaled=Usage.from_json(claim["usage"]),
-            executed_ms=claim["executed_ms"],
-            clock=floor.clock,
-        )
+        self._meter = _meter(claim, request, clock=floor.clock)
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
         # What an earlier claim was buying when it was lost; the user does not pay for it.
         floor.metrics.lost_calls_total.inc(claim["lost_calls"])
@@ -110,7 +114,6 @@ class Execution:
     def stop(self, reason: Stop) -> None:
         """Stop the run; the first reason given counts."""
         if not self._stop.done():
-            self._stopped_at_s = self._floor.clock.monotonic()
             self._stop.set_result(reason)
 
     async def run(self) -> str:
@@ -208,7 +211,7 @@ class Execution:
         if not answer["finished"]:
             raise LeaseLost
         self._floor.hub.publish(self.run_id, [*events, *decode([answer["event"]])])
-        self._count(answer["run"])
+        self._ends.count(answer.get("end"), is_platforms=ending.is_platforms)
         return ending.status
 
     async def _close(self) -> list[Event]:
@@ -235,15 +238,16 @@ class Execution:
         self._floor.hub.publish(self.run_id, events if answer["released"] else [])
         return "queued"
 
-    # Any: a run as the database's JSON gives it.
-    def _count(self, run: Mapping[str, Any]) -> None:
-        metrics = self._floor.metrics
-        metrics.runs_total.labels(kind=run["kind"], status=run["status"]).inc()
-        metrics.run_seconds.labels(kind=run["kind"]).observe((run["ended_ms"] - run["created_ms"]) / 1000)
-        outcome = "settled" if run["credits_used"] else "released"
-        metrics.credits_total.labels(outcome=outcome).inc(run["credits_used"] or run["hold_credits"])
-        if run["status"] == "cancelled":
-            metrics.cancel_seconds.observe(self._floor.clock.monotonic() - self._stopped_at_s)
+
+# Any: as in `Execution`.
+def _meter(claim: Mapping[str, Any], request: RunRequest, *, clock: Clock) -> Meter:
+    return Meter(
+        request.agent.price,
+        is_held=claim["hold_credits"] > 0,
+        journaled=Usage.from_json(claim["usage"]),
+        executed_ms=claim["executed_ms"],
+        clock=clock,
+    )
 
 
 def _deadline_s(in_ms: int | None, clock: Clock) -> float:

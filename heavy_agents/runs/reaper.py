@@ -10,7 +10,7 @@ import structlog
 
 from foundation.db import Database
 from foundation.errors import DatabaseUnavailable
-from foundation.telemetry import Metrics
+from heavy_agents.runs.ends import Ends
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S, REAP_S
 
 __all__ = ["Reaper"]
@@ -24,11 +24,9 @@ PURGE_BATCH = 500
 class Reaper:
     """`wake` is called when a run has come back to the queue."""
 
-    def __init__(
-        self, db: Database, metrics: Metrics, *, retention_days: int, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, db: Database, ends: Ends, *, retention_days: int, wake: Callable[[], None]) -> None:
         self._db = db
-        self._metrics = metrics
+        self._ends = ends
         self._retention_days = retention_days
         self._wake = wake
 
@@ -43,7 +41,7 @@ class Reaper:
             return
         for row in reaped:
             log.warning("run_reaped", run_id=row["run_id"], outcome=row["outcome"])
-            self._metrics.recovered_total.labels(reason=row["outcome"]).inc()
+            self._ends.count_reaped(row)
         if reaped:
             self._wake()
 

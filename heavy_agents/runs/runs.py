@@ -62,6 +62,7 @@ class Runs:
     async def cancel(self, user_id: UUID, run_id: UUID) -> tuple[Document, bool]:
         """The run, and whether it had ended already. A running one ends soon after."""
         answer = await self._db.call("switchyard_runs_cancel", user_id=user_id, run_id=run_id)
+        self._engine.ends.count(answer.get("end"), is_platforms=False)
         self._engine.cancel_here(run_id)
         return answer["run"], answer["already_ended"]
 

@@ -46,6 +46,7 @@ FUNCTIONS = {
     "switchyard_keys_revoke(uuid,uuid)",
     "switchyard_keys_touch(uuid[])",
     "switchyard_limits_take(uuid)",
+    "switchyard_runs_backlog(double precision,double precision)",
     "switchyard_runs_cancel(uuid,uuid)",
     "switchyard_runs_claim(text,text[],integer,integer,double precision)",
     "switchyard_runs_finish(uuid,uuid,text,text,text,text,jsonb,jsonb,integer,jsonb)",

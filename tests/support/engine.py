@@ -30,7 +30,7 @@ from heavy_agents.runs import (
     Submitter,
 )
 
-__all__ = ["Bench", "Scripted", "bench", "make_agent", "make_user"]
+__all__ = ["Bench", "Script", "Scripted", "bench", "make_agent", "make_user"]
 
 EXPIRE = (
     "update switchyard.runs set lease_until = now() - interval '1 second'"
@@ -98,8 +98,13 @@ class Bench:
     engine: Engine
     database: PoolDatabase
     lifecycle: Lifecycle
+    metrics: Metrics
     url: str
     user: UUID = field(default_factory=uuid4)
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        """What the metrics of this engine say; None for a series there is not."""
+        return self.metrics.registry.get_sample_value(name, labels)
 
     async def submit(
         self, agent_id: UUID, *, input_: dict[str, Json] | None = None, key: str | None = None
@@ -148,6 +153,6 @@ async def bench(url: str, *agents: Scripted, slots: int = 8, credits_: int = 100
     user = await make_user(url, credits_=credits_)
     await lifecycle.start()
     try:
-        yield Bench(runs, engine, database, lifecycle, url, user)
+        yield Bench(runs, engine, database, lifecycle, metrics, url, user)
     finally:
         await lifecycle.stop()

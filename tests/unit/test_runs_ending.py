@@ -7,7 +7,7 @@ from foundation.workers import JobCrashed, JobFailed, JobTimedOut
 from heavy_agents.credits import Blame, Price, Usage, charge
 from heavy_agents.events import EventTooLarge
 from heavy_agents.runs import AgentFailed, Answer, CreditExhausted
-from heavy_agents.runs.ending import Stop, failed, stopped, succeeded
+from heavy_agents.runs.ending import Ending, Stop, failed, stopped, succeeded
 
 PRICE = Price(flat=2, per_1k_tokens=3, ceiling=10)
 USED = Usage(model_calls=1, output_tokens=1_001)
@@ -71,6 +71,25 @@ def test_a_cancelled_run_is_the_users_doing_and_a_late_one_whose_deadline_it_was
 )
 def test_who_is_to_blame_decides_the_charge(blame: Blame, usage: Usage, credits_due: int) -> None:
     assert charge(blame, PRICE, usage, elapsed_ms=0) == credits_due
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_platforms"),
+    [
+        (failed(AgentFailed("no table on the page")), False),
+        (failed(CreditExhausted()), False),
+        (stopped(Stop.CANCEL, has_own_deadline=False), False),
+        (stopped(Stop.DEADLINE, has_own_deadline=True), False),
+        (stopped(Stop.DEADLINE, has_own_deadline=False), True),
+        (failed(ModelUnavailable("the model does not answer")), True),
+        (failed(ExceptionGroup("steps", [KeyError("a mistake in the code")])), True),
+        (failed(JobFailed(error_type="ValueError", message="", trace="")), True),
+    ],
+)
+def test_a_run_that_could_have_succeeded_is_the_platforms_whoever_pays(
+    ending: Ending, is_platforms: bool
+) -> None:
+    assert ending.is_platforms is is_platforms
 
 
 def test_an_answer_that_cannot_be_stored_is_the_agents_own_error() -> None:

@@ -33,6 +33,16 @@ PROMISED = {
     "event_loop_lag_seconds": set(),
     "heavy_agent_lost_calls_total": set(),
     "heavy_agent_limits_alone": set(),
+    "heavy_agent_failures_total": {"code"},
+    "heavy_agent_platform_failures_total": {"kind"},
+    "heavy_agent_queued_runs": set(),
+    "heavy_agent_oldest_queued_seconds": set(),
+    "heavy_agent_stuck_leases": set(),
+    "heavy_agent_ready": set(),
+    "heavy_agent_draining_seconds": set(),
+    "heavy_agent_drain_overruns_total": set(),
+    "heavy_agent_socket_messages_total": {"type", "status"},
+    "heavy_agent_interrupted_total": {"transport"},
     "forecast_seconds": {"method"},
 }
 ATTRIBUTES = {name.removeprefix("heavy_agent_"): name for name in PROMISED}
