@@ -1,4 +1,4 @@
-"""The page for operators, done as it stands: its commands, its SQL, and the drill of losing a database."""
+"""The pages for operators, done as they stand: commands, SQL, and the drill of losing a database."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.support.shell import Ran, Shell, with_curl
 from tests.support.tables import connected
 
 PAGE: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+DEPLOYING: Final = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 ASSISTANT: Final = "00000000-0000-4000-a000-000000000001"
 METRICS_TOKEN: Final = "the-metrics-token-of-this-test"
 SECRET: Final = "the-service-secret-of-this-test-0123456789"
@@ -107,6 +108,22 @@ async def test_what_was_dumped_and_restored_is_whole_and_goes_on(
     async with connected(empty_database_url) as sql:
         assert await sql.fetchval("select public.switchyard_audit()") == []
         assert await sql.fetchval("select held from public.credit_balances") == 0
+
+
+async def test_a_first_user_gets_credits_and_an_agent_by_the_sql_of_the_page(database_url: str) -> None:
+    (text,) = (block.text for block in blocks(DEPLOYING) if block.language == "sql")
+    async with connected(database_url) as sql:
+        user_id = await sql.fetchval(
+            "insert into auth.users (id, email) values (gen_random_uuid(), 'you@example.com') returning id"
+        )
+
+        await sql.execute(text)
+
+        credits_of = await sql.fetchval("select public.switchyard_credits_get($1)", user_id)
+        (agent,) = await sql.fetchval("select public.switchyard_agents_list($1)", user_id)
+        assert await sql.fetchval("select public.switchyard_audit()") == []
+    assert (credits_of["available"], credits_of["plan"]) == (100, "pro")
+    assert (agent["name"], agent["kind"], agent["is_heavy"]) == ("Research assistant", "chat", True)
 
 
 def body(question: str) -> dict[str, object]:
