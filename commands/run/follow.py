@@ -122,7 +122,7 @@ async def insist(ask: Callable[[], Awaitable[T]], *, tell: Tell, limit_s: float 
 
 async def _pause(patience: Patience, lost: Lost, tell: Tell) -> None:
     now_s = asyncio.get_running_loop().time()
-    roll = random.random()  # nosec B311 # noqa: S311 - jitter
+    roll = random.random()  # noqa: S311 - jitter
     pause_s = patience.pause_s(now_s, retry_after_s=lost.retry_after_s, roll=roll)
     if pause_s is None:
         if lost.refusal is not None:

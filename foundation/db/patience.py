@@ -39,7 +39,7 @@ async def connect_patiently(connect: Callable[[], Awaitable[T]], *, within_s: fl
                 return await connect()
         except Exception as error:
             left_s = deadline_s - loop.time()
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S) * random.uniform(0.7, 1.0)  # nosec B311 # noqa: S311 - jitter
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S) * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
             if _is_hopeless(error):
                 raise DatabaseUnavailable("the database refused the login; check DATABASE_URL") from error
             if left_s <= pause_s:

@@ -260,7 +260,7 @@ class Engine:
 
     async def _reap(self) -> None:
         # Replicas must not all ask in the same moment.
-        await asyncio.sleep(random.uniform(0, REAP_S / 2))  # nosec B311 # noqa: S311 - no secret
+        await asyncio.sleep(random.uniform(0, REAP_S / 2))  # noqa: S311 - no secret
         try:
             reaped = await self._floor.db.call(
                 "switchyard_runs_reap", limit=REAP_BATCH, queue_deadline_s=QUEUE_DEADLINE_S
