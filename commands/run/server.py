@@ -15,7 +15,7 @@ from foundation.settings import Settings
 
 __all__ = ["credential_of", "url_of"]
 
-EVERY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104 - compared, not bound
+EVERY_ADDRESS: Final = frozenset({"", "0.0.0.0", "::", "*"})  # nosec B104 # noqa: S104 - compared, not bound
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Settings are read only where something was left out: a client needs none.
 Load = Callable[[], Settings]

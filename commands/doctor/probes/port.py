@@ -16,7 +16,7 @@ WITHIN_S = 3.0
 
 
 async def probe_port(settings: Settings) -> PortUser:
-    found = await asyncio.to_thread(_try, settings.host or "0.0.0.0", settings.port)  # noqa: S104 - as `serve`
+    found = await asyncio.to_thread(_try, settings.host or "0.0.0.0", settings.port)  # nosec B104 # noqa: S104 - as `serve`
     return found if found is not None else await _listener(settings)
 
 
@@ -35,7 +35,7 @@ def _try(host: str, port: int) -> PortUser | None:
 
 
 async def _listener(settings: Settings) -> PortUser:
-    host = settings.host if settings.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - compared
+    host = settings.host if settings.host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # nosec B104 # noqa: S104 - compared
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health/liveness"
     try:
         async with httpx2.AsyncClient(timeout=WITHIN_S, trust_env=False) as client:

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         _die_with(parent_pid, signal=signal)
     os.umask(0o077)
     os.chdir("/")
-    os.execv(command[0], command)  # noqa: S606 - the point of this script; the command is our own
+    os.execv(command[0], command)  # nosec B606 # noqa: S606 - the point of this script; the command is our own
 
 
 def _become(uid: int) -> None:

@@ -32,7 +32,7 @@ def spawn(command: Sequence[str], *, uid: int | None, dies_by: Signals, log: Pat
     # Opened here: the program's user may not be able to.
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        return Popen(  # noqa: S603 - our own launcher with our own arguments
+        return Popen(  # nosec B603 # noqa: S603 - our own launcher with our own arguments
             [sys.executable, "-I", "-S", str(LAUNCHER), *identity, *command],
             stdin=DEVNULL,
             stdout=descriptor,
