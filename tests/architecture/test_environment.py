@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from foundation.settings import Settings
 from tests.architecture.sources import ROOT, Source, at, product_sources
 
-# Settings read it; processes for jobs are given a part of it.
-READERS = (Path("foundation/settings"), Path("foundation/workers"))
+# Settings read it; processes for jobs are given a part of it; scripts run on machines that have no settings.
+READERS = (Path("foundation/settings"), Path("foundation/workers"), Path("scripts"))
 
 READING = frozenset({"environ", "environb", "getenv", "getenvb"})
 

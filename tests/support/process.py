@@ -113,9 +113,11 @@ class ServerProcess:
                 stderr=None if written is None else asyncio.subprocess.STDOUT,
             )
         _, token, _ = await run_command("token", **settings)
+        # A server of a project takes no development tokens.
+        credential = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{port}",
-            headers={"Authorization": f"Bearer {token.strip()}"},
+            headers=credential,
             timeout=60,
             trust_env=False,
         )

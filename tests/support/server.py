@@ -231,6 +231,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
             lifespan="off",
             log_config=None,
             access_log=False,
+            server_header=False,
             timeout_graceful_shutdown=1,
         )
         server = uvicorn.Server(config)
