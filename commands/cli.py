@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from commands.doctor import doctor_command
+from commands.quick import loading, without_colours
 from commands.run import run_command
 from foundation.errors import HeavyError, StartRefused
 from foundation.settings import Settings, load
@@ -45,9 +46,7 @@ def cli(build: Build) -> typer.Typer:
 
     @app.command("serve", help="Serve until SIGTERM.")
     def serve_command() -> None:
-        from commands.serve import serve
-
-        _run(lambda settings: serve(settings, build))
+        _serve(build)
 
     @app.command("migrate", help="Bring the database to this release's schema.")
     def migrate_command() -> None:
@@ -70,6 +69,14 @@ def cli(build: Build) -> typer.Typer:
     app.command("run")(run_command)
     app.command("doctor")(doctor_command)
     return app
+
+
+def _serve(build: Build) -> None:
+    loading()
+    with without_colours():
+        from commands.serve import serve
+
+    _run(lambda settings: serve(settings, build))
 
 
 # Any: what a coroutine yields and takes is asyncio's business.

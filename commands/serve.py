@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 
 from commands.backend import Backend, Build, with_database
+from commands.quick import keep_what_is_loaded
 from foundation.settings import Settings
 from foundation.telemetry import configure
 from routing import SOCKET_PROTOCOL, HttpProtocol
@@ -72,6 +73,7 @@ async def serving(settings: Settings, build: Build) -> AsyncIterator[Server]:
     """A server whose services run; `serve()` it."""
     backend = build(settings)
     await backend.lifecycle.start()
+    keep_what_is_loaded()
     try:
         yield Server(_config(settings, backend), backend, drain_s=max(settings.drain_seconds - CLOSING_S, 1))
     finally:
