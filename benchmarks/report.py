@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Figure", "print_table", "write_json"]
+__all__ = ["Figure", "print_table", "write_figures", "write_json"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,15 +46,24 @@ def write_json(
     runs: int,
     rounds: int,
 ) -> None:
+    about = {"versions": versions, "runs": runs, "rounds": rounds}
+    write_figures(file, [asdict(each) for each in figures], about=about)
+
+
+def write_figures(
+    file: Path, figures: Sequence[Mapping[str, object]], *, about: Mapping[str, object]
+) -> None:
+    """
+    Args:
+        about: what else is needed to judge them, beside the date, the commit and the machine.
+    """
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {"cores": os.cpu_count(), "processor": _processor(), "system": platform.release()},
         "python": platform.python_version(),
-        "versions": versions,
-        "runs": runs,
-        "rounds": rounds,
-        "figures": [asdict(each) for each in figures],
+        **about,
+        "figures": figures,
     }
     file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from commands.doctor import doctor_command
+from commands.quick import loading, without_colours
 from commands.run import run_command
 from foundation.errors import HeavyError, StartRefused
 from foundation.settings import Role, Settings, load
@@ -65,7 +66,9 @@ def cli(build: Build) -> typer.Typer:
 
 def _add_serving(app: typer.Typer, build: Build) -> None:
     def serve_as(role: Role | None) -> None:
-        from commands.serve import serve
+        loading()
+        with without_colours():
+            from commands.serve import serve
 
         _run(lambda settings: serve(settings, build), role=role)
 

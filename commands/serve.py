@@ -25,6 +25,7 @@ import uvicorn
 from commands.backend import Backend, Build, with_database
 from commands.departure import Departure, leave_in_time
 from commands.listen import listening, names_of, refusal
+from commands.quick import keep_what_is_loaded
 from foundation.settings import Settings
 from foundation.telemetry import configure
 from routing import SOCKET_PROTOCOL, HttpProtocol
@@ -129,6 +130,7 @@ async def serving(
         async with with_database(settings) as complete:
             backend = build(complete)
             await backend.lifecycle.start()
+            keep_what_is_loaded()
             try:
                 yield complete, Server(complete, backend, sockets=sockets, departure=departure)
             finally:

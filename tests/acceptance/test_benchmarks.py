@@ -14,16 +14,31 @@ from tests.support.process import ROOT, environment
 async def test_the_agent_loop_is_measured_for_each_subject_that_is_there(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     subjects = ("Switchyard", "openai by hand", "bytes by hand")
-    measuring = await asyncio.create_subprocess_exec(
-        *(sys.executable, "benchmarks/agent_loop.py", "--runs", "4", "--rounds", "1"),
-        *("--json", str(figures), "--only", *subjects),
-        cwd=ROOT,
-        env=environment({}),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
+    how = ("--runs", "4", "--rounds", "1", "--json", str(figures))
 
-    assert await asyncio.wait_for(measuring.wait(), 90) == 0
+    await _run("agent_loop.py", *how, "--only", *subjects)
 
     measured = orjson.loads(figures.read_bytes())
     assert measured["runs"] == 4
     assert {each["subject"] for each in measured["figures"]} == set(subjects)
+
+
+async def test_boots_imports_and_memory_are_measured_beside_bare_servers(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    subjects = ("bare Starlette", "Switchyard, embedded database")
+
+    await _run("boot.py", "--rounds", "1", "--json", str(figures), "--only", *subjects)
+
+    measured = orjson.loads(figures.read_bytes())["figures"]
+    assert {each["subject"] for each in measured if each["table"] == "from its start"} == set(subjects)
+    assert all(each["median"] > 0 for each in measured if each["quantity"] != "its processes, MB")
+
+
+async def _run(script: str, *arguments: str) -> None:
+    measuring = await asyncio.create_subprocess_exec(
+        *(sys.executable, f"benchmarks/{script}", *arguments),
+        cwd=ROOT,
+        env=environment({}),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await asyncio.wait_for(measuring.wait(), 90) == 0

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.architecture.sources import ROOT
 
@@ -34,26 +35,45 @@ import railway_server
 print(json.dumps([sorted(sys.modules), threading.active_count()]))
 """
 
+SERVE = """
+import json, sys
+from commands.quick import without_colours
+with without_colours():
+    import commands.serve
+before = sorted(sys.modules)
+import rich.console
+print(json.dumps([before, rich.console.__name__]))
+"""
+
 
 def test_importing_the_server_loads_no_heavy_library() -> None:
-    modules, _ = _import_the_server()
+    modules, _ = _report(REPORT)
 
     assert HEAVY & {name.partition(".")[0] for name in modules} == set()
 
 
 def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:
-    _, threads = _import_the_server(folder=tmp_path)
+    _, threads = _report(REPORT, folder=tmp_path)
 
     assert threads == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def _import_the_server(*, folder: Path = ROOT) -> tuple[list[str], int]:
-    """In a fresh process: the modules it has then, and how many threads."""
+def test_serving_loads_no_console_with_colours_and_leaves_it_to_who_wants_it() -> None:
+    modules, wanted_later = _report(SERVE)
+
+    assert {"structlog", "routing"} <= set(modules)
+    assert {"attr", "pygments", "rich"} & {name.partition(".")[0] for name in modules} == set()
+    assert wanted_later == "rich.console"
+
+
+# Any: each program says something of its own besides the modules it has.
+def _report(program: str, *, folder: Path = ROOT) -> tuple[list[str], Any]:
+    """What `program` says in a fresh process."""
     # Nothing of our environment: what is imported may not depend on it.
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", REPORT],
+        [sys.executable, "-c", program],
         check=False,
         cwd=folder,
         env=environment,
@@ -62,5 +82,5 @@ def _import_the_server(*, folder: Path = ROOT) -> tuple[list[str], int]:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    modules, threads = json.loads(done.stdout)
-    return modules, threads
+    modules, told = json.loads(done.stdout)
+    return modules, told
