@@ -16,6 +16,7 @@ from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, Draining, Json
 from foundation.ids import new_run_id, new_token
 from foundation.settings import CreditsOwner
+from heavy_agents.events import Event
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
 from heavy_agents.runs.lease import LEASE_S
@@ -70,6 +71,11 @@ class Submission:
 
     run: dict[str, Any]
     joined: bool
+
+    @property
+    def begun(self) -> list[Event]:
+        """The events of a fresh run, as `switchyard_runs_submit` stores them; none of one that was joined."""
+        return [] if self.joined else [Event(1, "started", {"agentId": self.run["agent_id"]})]
 
 
 class Submitter:
