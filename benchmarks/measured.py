@@ -36,11 +36,16 @@ def start(subject: Coroutine[None, None, None]) -> None:
 
 
 async def follow_orders(
-    run: Run, *, libraries: tuple[str, ...], cpu_s: Callable[[], float] = time.process_time
+    run: Run,
+    *,
+    libraries: tuple[str, ...],
+    cpu_s: Callable[[], float] = time.process_time,
+    expected: str = ANSWER,
 ) -> None:
     """Do what the input says, until it ends.
 
     Args:
+        expected: what each run must come to.
         cpu_s: CPU seconds that the measured process has used so far; by default this one.
     """
     answers, sys.stdout = sys.stdout, _nowhere()
@@ -48,17 +53,17 @@ async def follow_orders(
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)
         began_s, cpu_began_s = time.perf_counter(), cpu_s()
-        await _batch(run, runs=order["runs"], concurrency=order["concurrency"])
+        await _batch(run, runs=order["runs"], concurrency=order["concurrency"], expected=expected)
         _say(answers, {"cpu_s": cpu_s() - cpu_began_s, "wall_s": time.perf_counter() - began_s})
 
 
-async def _batch(run: Run, *, runs: int, concurrency: int) -> None:
+async def _batch(run: Run, *, runs: int, concurrency: int, expected: str) -> None:
     left = iter(range(runs))
 
     async def one_after_the_other() -> None:
         for _ in left:
             answer = await run()
-            if answer != ANSWER:
+            if answer != expected:
                 raise ValueError(f"the answer is {answer!r}")
 
     async with asyncio.TaskGroup() as tasks:

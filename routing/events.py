@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from foundation.errors import BadCursor, Gap, HeavyError, RunNotFound
 from foundation.identity import Caller
-from heavy_agents.events import Page
+from heavy_agents.events import Event, Page
 from heavy_agents.runs import Runs
 from routing.address_tokens import AddressTokenRoute
 from routing.answers import EventsPage
@@ -110,11 +111,23 @@ async def read_events(
 
 
 def event_stream(
-    rooms: Rooms, caller: Caller, run_id: UUID, *, after: int, headers: dict[str, str] | None = None
+    rooms: Rooms,
+    caller: Caller,
+    run_id: UUID,
+    *,
+    after: int,
+    begun: Sequence[Event] = (),
+    headers: dict[str, str] | None = None,
 ) -> EventStream:
-    """The stream of a run that is known to be the caller's."""
+    """The stream of a run that is known to be the caller's.
+
+    Args:
+        begun: the events from after+1 on that are known, if the run was made just now.
+    """
+    after += len(begun)
     return EventStream(
-        rooms.runs.follow(caller.user_id, run_id, after=after),
+        rooms.runs.follow(caller.user_id, run_id, after=after, is_fresh=bool(begun)),
+        begun=begun,
         user_id=caller.user_id,
         run_id=run_id,
         readers=rooms.readers,

@@ -7,6 +7,7 @@ honest document has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any, Final, get_args
 
@@ -53,11 +54,10 @@ def unknown_fields(document: dict[str, Json], model: type[BaseModel]) -> list[Fi
 
 
 def _strangers(document: dict[str, Json], model: type[BaseModel], *, path: Path) -> Iterator[Path]:
-    names = {field.alias or name: field for name, field in model.model_fields.items()}
+    names = _names(model)
     if model.model_config.get("extra") == "forbid":
         yield from ((*path, key) for key in document if key not in names)
-    for name, field in names.items():
-        inner = next(_models_in(field.annotation), None)
+    for name, inner in names.items():
         value = document.get(name)
         if inner is None:
             continue
@@ -67,6 +67,15 @@ def _strangers(document: dict[str, Json], model: type[BaseModel], *, path: Path)
             for number, item in enumerate(value):
                 if isinstance(item, dict):
                     yield from _strangers(item, inner, path=(*path, name, number))
+
+
+@cache
+def _names(model: type[BaseModel]) -> Mapping[str, type[BaseModel] | None]:
+    """The fields of `model` as they are written, each with the model that it or its items are to be."""
+    return {
+        field.alias or name: next(_models_in(field.annotation), None)
+        for name, field in model.model_fields.items()
+    }
 
 
 # Any: an annotation is whatever Python takes for one.

@@ -44,7 +44,7 @@ async def launch(
     run_id = UUID(submission.run["run_id"])
     headers = _headers(submission)
     if wants_stream:
-        return event_stream(rooms, caller, run_id, after=0, headers=headers)
+        return event_stream(rooms, caller, run_id, after=0, begun=submission.begun, headers=headers)
     waiting = _ended(rooms, caller, submission, within_s=preference.patience_s)
     run = await unless_left(request.receive, waiting)
     return _answer(run, request, preference=preference, headers=headers)
@@ -63,7 +63,7 @@ async def _ended(rooms: Rooms, caller: Caller, submission: Submission, *, within
             if within_s == 0:
                 return run
             async with asyncio.timeout(within_s):
-                follow = _follow_to_end(rooms, caller, run_id, after=run["last_seq"])
+                follow = _follow_to_end(rooms, caller, submission)
                 await first_of(follow, rooms.readers.leaving())
         return await rooms.runs.get(caller.user_id, run_id)
     except TimeoutError:
@@ -73,8 +73,10 @@ async def _ended(rooms: Rooms, caller: Caller, submission: Submission, *, within
         return run
 
 
-async def _follow_to_end(rooms: Rooms, caller: Caller, run_id: UUID, *, after: int) -> None:
-    async with closing(rooms.runs.follow(caller.user_id, run_id, after=after)) as batches:
+async def _follow_to_end(rooms: Rooms, caller: Caller, submission: Submission) -> None:
+    run_id, seen = UUID(submission.run["run_id"]), submission.run["last_seq"]
+    follow = rooms.runs.follow(caller.user_id, run_id, after=seen, is_fresh=not submission.joined)
+    async with closing(follow) as batches:
         async for _ in batches:
             pass
 

@@ -40,6 +40,7 @@ class Rooms:
     readers: Readers = field(default_factory=Readers)
 
 
-def rooms_of(request: Request) -> Rooms:
+async def rooms_of(request: Request) -> Rooms:
+    """Asynchronous, because FastAPI takes any other dependency to a thread and back, at every request."""
     rooms: Rooms = request.app.state.rooms
     return rooms

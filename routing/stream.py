@@ -14,7 +14,7 @@ No exception leaves a stream that has begun: a database that is away for a momen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -72,11 +72,17 @@ class EventStream(Response):
         metrics: Metrics,
         headers: Mapping[str, str] | None = None,
         tempo: Tempo | None = None,
+        begun: Sequence[Event] = (),
     ) -> None:
+        """
+        Args:
+            begun: events before the first batch.
+        """
         self.status_code = 200
         self.background = None
         self.init_headers({**HEADERS, **(headers or {})})
         self._batches = batches
+        self._hello = b"".join((HELLO, *blocks(run_id, begun)))
         self._user_id = user_id
         self._run_id = run_id
         self._readers = readers
@@ -108,7 +114,7 @@ class EventStream(Response):
     async def _relay(self, send: Send) -> End:
         try:
             async with closing(self._batches) as batches:
-                if not await self._write(send, HELLO):
+                if not await self._write(send, self._hello):
                     return End.STUCK
                 async for batch in batches:
                     for block in blocks(self._run_id, batch):

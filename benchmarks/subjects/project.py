@@ -9,7 +9,7 @@ import asyncpg
 from benchmarks.script import MODEL, SYSTEM
 from foundation.settings import Settings
 
-__all__ = ["make_agent", "make_users", "settings"]
+__all__ = ["CREDITS", "make_agent", "make_users", "settings"]
 
 # Each may start 5 runs a minute; limits stay as they ship.
 USERS = 2_000
@@ -23,20 +23,20 @@ def settings(database_url: str, model_url: str, **variables: object) -> Settings
     return Settings(_env_file=None, **(needed | variables))  # type: ignore[arg-type]
 
 
-async def make_users(database_url: str) -> list[UUID]:
-    users = [uuid4() for _ in range(USERS)]
+async def make_users(database_url: str, *, users: int = USERS) -> list[UUID]:
+    made = [uuid4() for _ in range(users)]
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute("insert into auth.users (id) select unnest($1::uuid[])", users)
+        await connection.execute("insert into auth.users (id) select unnest($1::uuid[])", made)
         await connection.execute(
             "insert into public.credit_balances (user_id, credits_remaining, plan_type)"
             " select unnest($1::uuid[]), $2, 'free'",
-            users,
+            made,
             CREDITS,
         )
     finally:
         await connection.close()
-    return users
+    return made
 
 
 async def make_agent(database_url: str, owner: UUID) -> UUID:

@@ -42,23 +42,33 @@ class Follower:
         )
         return Page(decode(found["events"]), found["latest"], found["is_terminal"])
 
-    async def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncGenerator[list[Event]]:
+    async def follow(
+        self, user_id: UUID, run_id: UUID, *, after: int, is_fresh: bool = False
+    ) -> AsyncGenerator[list[Event]]:
         """Batches of events numbered after+1, after+2, … without gap or repeat, up to the terminal one.
+
+        Args:
+            is_fresh: the user has just made the run, and has its events up to `after`. As long as nothing
+                else has happened to it there is nothing in the log to read.
 
         Raises:
             RunNotFound, BadCursor, Gap: as `read`, before the first batch; Gap also at a hole further on.
         """
         with self._hub.subscribe(run_id) as subscription:
+            subscription.restart(after)
+            is_level = is_fresh and self._hub.stands_at(run_id, after)
             while True:
-                subscription.restart(after)
-                page = await self.read(user_id, run_id, after=after)
-                if page.events:
-                    after = page.events[-1].seq
-                    yield page.events
-                if page.is_terminal and after == page.latest:
-                    return
-                if after < page.latest:
-                    continue
+                if not is_level:
+                    subscription.restart(after)
+                    page = await self.read(user_id, run_id, after=after)
+                    if page.events:
+                        after = page.events[-1].seq
+                        yield page.events
+                    if page.is_terminal and after == page.latest:
+                        return
+                    if after < page.latest:
+                        continue
+                is_level = False
                 async for batch in _live(subscription, after):
                     after = batch[-1].seq
                     yield batch

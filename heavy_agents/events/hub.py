@@ -67,7 +67,8 @@ class Hub:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._subscriptions: dict[UUID, set[Subscription]] = {}
-        self._here: set[UUID] = set()
+        # By run that executes here: the newest number handed on, or stored before it came here.
+        self._here: dict[UUID, int] = {}
         self._tasks = TaskOwner("hub")
 
     async def start(self) -> None:
@@ -93,14 +94,20 @@ class Hub:
 
     def publish(self, run_id: UUID, events: list[Event]) -> None:
         if events:
+            if run_id in self._here:
+                self._here[run_id] = events[-1].seq
             for subscription in self._subscriptions.get(run_id, ()):
                 subscription.offer(events)
 
-    def executes_here(self, run_id: UUID) -> None:
-        self._here.add(run_id)
+    def executes_here(self, run_id: UUID, *, last_seq: int) -> None:
+        self._here[run_id] = last_seq
 
     def left(self, run_id: UUID) -> None:
-        self._here.discard(run_id)
+        self._here.pop(run_id, None)
+
+    def stands_at(self, run_id: UUID, seq: int) -> bool:
+        """Whether every event after `seq` is still to be handed on here: who has subscribed misses none."""
+        return self._here.get(run_id) == seq
 
     async def _poll(self) -> None:
         cursors = {

@@ -1,9 +1,9 @@
 """Storing events: one flusher commits the pending events of all runs in one statement.
 
 An idle system flushes at once, a busy one as soon as the last flush has returned; what came meanwhile goes
-together. Text goes 100 times a second at most, and under load that of one run 20 times. After a lost answer
-the very same batch is sent again, which stores nothing twice. If the database refuses a batch, each run's
-part is tried alone, so that one bad event fails its own run only.
+together. Text goes 100 times a second at most, and under load that of one run 20 times; its first words wait
+for nothing. After a lost answer the very same batch is sent again, which stores nothing twice. If the
+database refuses a batch, each run's part is tried alone, so that one bad event fails its own run only.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class EventLog:
             earlier.fail(LeaseLost())
         writer = Writer(run_id, token, last_seq=last_seq, notify=self._dirty.set)
         self._writers[run_id] = writer
-        self._hub.executes_here(run_id)
+        self._hub.executes_here(run_id, last_seq=last_seq)
         return writer
 
     def forget(self, writer: Writer) -> None:

@@ -4,7 +4,8 @@ A run that has only text to store, and nobody waiting for it, can be left out fo
 become one row instead of several. With few runs nothing is gained by that, so nobody waits.
 
 Text also goes 100 times a second at most, of all runs together: streams of many runs would otherwise be
-stored one token a time. One stream alone is slower than that and never waits.
+stored one token a time. One stream alone is slower than that and never waits, and no run waits with its first
+words, which are what a person waits for.
 """
 
 from __future__ import annotations

@@ -46,8 +46,9 @@ class Writer:
 
     @property
     def is_urgent(self) -> bool:
-        """Whether there is more to store than text, or somebody waits for it to be stored."""
-        return not self._has_only_text or bool(self._waiters or self._inflight)
+        """Whether there is more to store than text, or its first words, or somebody waits for it."""
+        is_first = self.text_stored_s == -math.inf
+        return is_first or not self._has_only_text or bool(self._waiters or self._inflight)
 
     @property
     def is_dirty(self) -> bool:

@@ -41,9 +41,11 @@ class Runs:
         """See `Submitter.submit`."""
         return await self._submitter.submit(order)
 
-    def follow(self, user_id: UUID, run_id: UUID, *, after: int) -> AsyncGenerator[list[Event]]:
+    def follow(
+        self, user_id: UUID, run_id: UUID, *, after: int, is_fresh: bool = False
+    ) -> AsyncGenerator[list[Event]]:
         """See `Follower.follow`."""
-        return self._follower.follow(user_id, run_id, after=after)
+        return self._follower.follow(user_id, run_id, after=after, is_fresh=is_fresh)
 
     async def events(self, user_id: UUID, run_id: UUID, *, after: int, limit: int) -> Page:
         """See `Follower.read`."""

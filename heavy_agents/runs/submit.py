@@ -13,17 +13,21 @@ import orjson
 
 from foundation.clock import Clock
 from foundation.db import Database
-from foundation.errors import DatabaseUnavailable, Draining, Json
+from foundation.errors import DatabaseUnavailable, Draining, HeavyError, Json
 from foundation.ids import new_run_id, new_token
 from foundation.settings import CreditsOwner
+from heavy_agents.events import Event
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
 from heavy_agents.runs.lease import LEASE_S
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.seen import SeenAgents
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S
 
 __all__ = ["Order", "Submission", "Submitter"]
 
+SUBMIT = "switchyard_runs_submit"
+SUBMIT_SEEN = "switchyard_runs_submit_seen"
 TRIES = 3
 RETRY_S = 0.2
 
@@ -71,6 +75,11 @@ class Submission:
     run: dict[str, Any]
     joined: bool
 
+    @property
+    def begun(self) -> list[Event]:
+        """The events of a fresh run, as `switchyard_runs_submit` stores them; none of one that was joined."""
+        return [] if self.joined else [Event(1, "started", {"agentId": self.run["agent_id"]})]
+
 
 class Submitter:
     def __init__(self, db: Database, engine: Engine, *, clock: Clock, credits_owner: CreditsOwner) -> None:
@@ -78,6 +87,7 @@ class Submitter:
         self._engine = engine
         self._clock = clock
         self._credits_owner = credits_owner
+        self._seen = SeenAgents()
 
     async def submit(self, order: Order) -> Submission:
         """Accept a run, or join the one its idempotency key has made.
@@ -91,13 +101,32 @@ class Submitter:
             raise Draining("this server is restarting; send the request again")
         if (run := await self._earlier(order)) is not None:
             return Submission(run, joined=True)
+        if (submission := await self._with_seen_agent(order)) is not None:
+            return submission
         agent = await self._agent(order)
         if order.is_large or agent.is_large:
             arguments = await asyncio.to_thread(self._checked, order, agent)
         else:
             arguments = self._checked(order, agent)
         # A large one takes a while to store; a lease that began before would be nearly over.
-        return await self._store(arguments, may_claim=not order.is_large)
+        stored = await self._store(SUBMIT, arguments, may_claim=not order.is_large)
+        assert stored is not None  # noqa: S101 - only the other function answers null
+        return stored
+
+    async def _with_seen_agent(self, order: Order) -> Submission | None:
+        """The run, if the order's agent is as this process has seen it before; None says nothing was done."""
+        agent = None if order.given is not None or order.is_large else self._seen.get(order.agent_id)
+        if agent is None:
+            return None
+        try:
+            arguments = self._checked(order, agent)
+        except HeavyError:
+            # A refusal may tell what stands in the row, which may have changed, and to whom it is shown.
+            return None
+        stored = await self._store(SUBMIT_SEEN, arguments, may_claim=True)
+        if stored is None:
+            self._seen.forget(order.agent_id)
+        return stored
 
     # Any: a run as the database's JSON gives it.
     async def _earlier(self, order: Order) -> dict[str, Any] | None:
@@ -116,7 +145,10 @@ class Submitter:
         """What the run keeps of its agent; the price is the row's, also of an agent that was sent along."""
         if order.given is None:
             row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
-            return AgentSnapshot.from_json(row)
+            agent = AgentSnapshot.from_json(row)
+            if not agent.is_large:
+                self._seen.keep(order.agent_id, agent)
+            return agent
         price = await self._db.call("switchyard_agents_price", agent_id=order.agent_id)
         return AgentSnapshot.given(order.agent_id, order.given, price=price)
 
@@ -128,12 +160,19 @@ class Submitter:
         self._engine.agent(agent.kind).check(request)
         return self._arguments(order, agent)
 
-    async def _store(self, arguments: dict[str, Json], *, may_claim: bool) -> Submission:
+    async def _store(
+        self, function: str, arguments: dict[str, Json], *, may_claim: bool
+    ) -> Submission | None:
+        """None if the function has done nothing."""
         has_slot = may_claim and self._engine.reserve()
         adopted = False
         try:
             sent_at_s = self._clock.monotonic()
-            answer = await self._call({**arguments, "worker": self._engine.worker if has_slot else None})
+            answer = await self._call(
+                function, {**arguments, "worker": self._engine.worker if has_slot else None}
+            )
+            if answer is None:
+                return None
             if has_slot and answer["claim"] is not None:
                 self._engine.adopt(answer["claim"], sent_at_s=sent_at_s)
                 adopted = True
@@ -144,12 +183,12 @@ class Submitter:
                 self._engine.unreserve()
         return Submission(answer["run"], answer["joined"])
 
-    # Any: the answer of `switchyard_runs_submit`.
-    async def _call(self, arguments: Mapping[str, Json]) -> dict[str, Any]:
+    # Any: the answer of the function.
+    async def _call(self, function: str, arguments: Mapping[str, Json]) -> dict[str, Any] | None:
         """Safe to repeat: the run's id is ours, and a run that is there already is only answered."""
         for tried in range(1, TRIES + 1):
             try:
-                answer: dict[str, Any] = await self._db.call("switchyard_runs_submit", **arguments)
+                answer: dict[str, Any] | None = await self._db.call(function, **arguments)
             except DatabaseUnavailable:
                 if tried == TRIES:
                     raise

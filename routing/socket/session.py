@@ -113,7 +113,8 @@ class Session:
         key = None if message.idempotency_key is None else parse_key([message.idempotency_key])
         order = order_of(message, self._caller, key=key, size_bytes=0)
         submission = await self._rooms.runs.submit(order)
-        self._following.follow(UUID(submission.run["run_id"]), after=0, request_id=request_id)
+        run_id = UUID(submission.run["run_id"])
+        self._following.follow(run_id, after=0, begun=submission.begun, request_id=request_id)
 
     async def _resume(self, message: Resume) -> None:
         run_id = parse_run_id(message.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -49,14 +50,17 @@ class Subscriptions:
             policy = f"{MAX_A_SOCKET} runs followed on a socket"
             raise RateLimited(retry_after_s=RETRY_AFTER_S, policy=policy)
 
-    def follow(self, run_id: UUID, *, after: int, request_id: str | None = None) -> None:
+    def follow(
+        self, run_id: UUID, *, after: int, begun: Sequence[Event] = (), request_id: str | None = None
+    ) -> None:
         """Tell the events numbered after+1, after+2, …; in place of what was told of this run before.
 
         Args:
+            begun: the first of these events that are known, if the run was made just now.
             request_id: what the client called the message that started the run; told with `started`.
         """
         self.leave(run_id)
-        follow = self._follow(run_id, after, request_id)
+        follow = self._follow(run_id, after=after, begun=begun, request_id=request_id)
         task = self._following[run_id] = self._tasks.spawn("follow", follow)
         task.add_done_callback(lambda ended: self._forget(run_id, ended))
 
@@ -68,10 +72,14 @@ class Subscriptions:
     async def close(self) -> None:
         await self._tasks.stop()
 
-    async def _follow(self, run_id: UUID, after: int, request_id: str | None) -> None:
+    async def _follow(
+        self, run_id: UUID, *, after: int, begun: Sequence[Event], request_id: str | None
+    ) -> None:
+        follow = self._runs.follow(self._user_id, run_id, after=after + len(begun), is_fresh=bool(begun))
         try:
             with self._metrics.readers.labels(transport="ws").track_inprogress():
-                async with closing(self._runs.follow(self._user_id, run_id, after=after)) as batches:
+                async with closing(follow) as batches:
+                    await self._tell(run_id, begun, request_id)
                     async for batch in batches:
                         await self._tell(run_id, batch, request_id)
         except (Left, Farewell):
@@ -84,7 +92,7 @@ class Subscriptions:
             log.exception("stream_broke", run_id=str(run_id))
             await self._break_off(run_id, InternalError("something went wrong on our side"))
 
-    async def _tell(self, run_id: UUID, batch: list[Event], request_id: str | None) -> None:
+    async def _tell(self, run_id: UUID, batch: Sequence[Event], request_id: str | None) -> None:
         for event in batch:
             message = socket_message(run_id, event)
             if event.type == "started":

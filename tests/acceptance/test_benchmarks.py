@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import orjson
+import pytest
 
 from tests.support.process import ROOT, environment
 
@@ -32,6 +33,30 @@ async def test_boots_imports_and_memory_are_measured_beside_bare_servers(tmp_pat
     measured = orjson.loads(figures.read_bytes())["figures"]
     assert {each["subject"] for each in measured if each["table"] == "from its start"} == set(subjects)
     assert all(each["median"] > 0 for each in measured if each["quantity"] != "its processes, MB")
+
+
+KEPT_AND_NOT = {"Switchyard", "bare Starlette and asyncpg", "bare Starlette"}
+CREDIT_CALLS = {"Switchyard's pool", "its SQL functions by asyncpg", "bare `update … returning`"}
+
+
+@pytest.mark.parametrize(
+    ("script", "number", "subjects"),
+    [
+        ("first_event.py", "--runs", KEPT_AND_NOT),
+        ("runs_per_second.py", "--runs", KEPT_AND_NOT),
+        ("credits.py", "--pairs", CREDIT_CALLS),
+    ],
+)
+async def test_runs_and_credits_are_measured_beside_their_floors(
+    script: str, number: str, subjects: set[str], tmp_path: Path
+) -> None:
+    figures = tmp_path / "figures.json"
+
+    await _run(script, number, "4", "--rounds", "1", "--json", str(figures))
+
+    measured = orjson.loads(figures.read_bytes())["figures"]
+    assert {each["subject"] for each in measured} == subjects
+    assert all(each["median"] > 0 for each in measured if "CPU" not in each["quantity"])
 
 
 async def _run(script: str, *arguments: str) -> None:

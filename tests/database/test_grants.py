@@ -58,6 +58,8 @@ FUNCTIONS = {
     "switchyard_runs_reap(integer,double precision)",
     "switchyard_runs_receipt(uuid,uuid)",
     "switchyard_runs_release(uuid,uuid,jsonb,double precision)",
+    "switchyard_runs_submit_seen(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
+    "double precision,double precision,text,uuid,double precision)",
     "switchyard_runs_submit(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
     "double precision,double precision,text,uuid,double precision)",
     "switchyard_schema_version()",

@@ -221,3 +221,55 @@ async def _all_wait(sql: Sql, count: int) -> None:
     async with asyncio.timeout(10):
         while await sql.connection.fetchval(waiting) < count:
             await asyncio.sleep(0.005)
+
+
+async def test_a_run_of_an_agent_that_is_as_it_was_seen_is_accepted(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    agent_id = await sql.agent(user)
+    seen = await sql.call("agents_get", user_id=user, agent_id=agent_id)
+
+    answer = await sql.submit(user, is_seen=True, agent_id=agent_id, agent=seen)
+
+    assert answer["run"]["agent_id"] == str(agent_id)
+    assert await sql.money(user) == (10, 1)
+
+
+async def test_a_run_of_an_agent_that_has_changed_since_is_not_begun(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    agent_id = await sql.agent(user)
+    seen = await sql.call("agents_get", user_id=user, agent_id=agent_id)
+    await sql.connection.execute("update public.agents set name = 'b' where id = $1", agent_id)
+
+    is_begun = bool(await sql.submit(user, is_seen=True, key="k", agent_id=agent_id, agent=seen))
+
+    assert not is_begun
+    assert await sql.money(user) == (10, 0)
+    for table in ("runs", "events", "request_keys", "rate_windows"):
+        assert await sql.connection.fetchval(f"select count(*) from switchyard.{table}") == 0  # noqa: S608
+
+
+async def test_a_repeated_call_finds_its_run_though_the_agent_has_changed_since(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    agent_id, run_id, token = await sql.agent(user), new_run_id(), uuid4()
+    seen = await sql.call("agents_get", user_id=user, agent_id=agent_id)
+
+    async def submit() -> str:
+        answer = await sql.submit(
+            user, is_seen=True, run_id=run_id, token=token, worker="w1", agent_id=agent_id, agent=seen
+        )
+        return str(answer["claim"]["run_id"])
+
+    first = await submit()
+    await sql.connection.execute("delete from public.agents where id = $1", agent_id)
+
+    assert await submit() == first
+    assert await sql.money(user) == (10, 1)
+
+
+async def test_a_seen_agent_that_is_not_shown_to_the_user_any_more_is_unknown(sql: Sql) -> None:
+    owner, user = await sql.user(), await sql.user()
+    agent_id = await sql.agent(owner)
+    seen = await sql.call("agents_get", user_id=owner, agent_id=agent_id)
+
+    with pytest.raises(AgentNotFound):
+        await sql.submit(user, is_seen=True, agent_id=agent_id, agent=seen)

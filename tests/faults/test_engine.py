@@ -356,3 +356,17 @@ async def test_a_step_beside_a_failed_one_ends_with_its_run(database_url: str) -
 
         assert (await outcome(benched, run_id))[1] == "agent_error"
         assert ended.is_set()
+
+
+async def test_the_agent_of_a_second_run_is_not_asked_for_again(database_url: str) -> None:
+    async def script(_ctx: Context) -> Answer:
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched, connected(database_url) as sql:
+        agent_id = await make_agent(database_url, benched.user)
+        await benched.submit(agent_id)
+        await sql.execute("drop function public.switchyard_agents_get")
+
+        run_id = await benched.submit(agent_id)
+
+        assert (await benched.events(run_id))[-1].type == "done"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
 
 from heavy_agents.events import Follower, Hub
-from heavy_agents.runs import Answer, Context
+from heavy_agents.runs import Answer, Context, Message, Order
 from tests.support.engine import Bench, Scripted, bench, make_agent
+from tests.support.sql import connected
 
 
 @asynccontextmanager
@@ -92,3 +96,82 @@ async def test_a_reader_that_fell_behind_while_it_wrote_goes_back_to_the_log(dat
 
         assert seen == list(range(1, 702))
         await batches.aclose()
+
+
+async def test_a_run_made_just_now_is_followed_without_its_log(database_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def script(ctx: Context) -> Answer:
+        await gate.wait()
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched, connected(database_url) as sql:
+        await sql.execute("drop function public.switchyard_events_read")
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+        await asyncio.sleep(0)  # it begins
+        batches = benched.runs.follow(benched.user, run_id, after=1, is_fresh=True)
+        newest = asyncio.create_task(anext(batches))
+        await asyncio.sleep(0)
+        gate.set()
+
+        async with asyncio.timeout(5):
+            assert [event.type for event in await newest] == ["done"]
+        await batches.aclose()
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_a_run_made_just_now_that_has_moved_on_is_followed_from_its_log(
+    database_url: str, *, has_ended: bool
+) -> None:
+    gate = asyncio.Event()
+
+    async def script(ctx: Context) -> Answer:
+        for number in range(3):
+            await ctx.emit("note", number=number)
+        await gate.wait()
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+        if has_ended:
+            gate.set()
+        async with asyncio.timeout(10):
+            while (await benched.runs.get(benched.user, run_id))["last_seq"] < (5 if has_ended else 4):
+                await asyncio.sleep(0.02)
+
+        batches = benched.runs.follow(benched.user, run_id, after=1, is_fresh=True)
+        async with asyncio.timeout(5):
+            seen = [event.seq for event in await anext(batches)]
+            gate.set()
+            seen += [event.seq async for batch in batches for event in batch]
+
+        assert seen == [2, 3, 4, 5]
+
+
+async def test_a_run_made_just_now_is_followed_wherever_it_is_executed(database_url: str) -> None:
+    async def script(ctx: Context) -> Answer:
+        await ctx.emit("note")
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched, elsewhere(benched) as follower:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+
+        async with asyncio.timeout(10):
+            batches = [each async for each in follower.follow(benched.user, run_id, after=1, is_fresh=True)]
+
+        assert [event.seq for batch in batches for event in batch] == [2, 3]
+
+
+async def test_what_is_told_of_a_run_made_just_now_is_what_its_log_says(database_url: str) -> None:
+    async def script(_ctx: Context) -> Answer:
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched:
+        agent_id = await make_agent(database_url, benched.user)
+        order = Order(benched.user, agent_id, (Message("user", "go"),), {}, idempotency_key="k")
+
+        made, joined = await benched.runs.submit(order), await benched.runs.submit(order)
+
+        logged = await benched.events(UUID(made.run["run_id"]))
+        assert made.begun == logged[:1]
+        assert joined.begun == []

@@ -100,9 +100,13 @@ class Sql(Tables):
         hold: int = 1,
         worker: str | None = None,
         token: UUID | None = None,
+        is_seen: bool = False,
         **changes: Json | UUID,
     ) -> Claim:
-        """The whole answer: {joined, run, claim}. `body` stands for its hash."""
+        """The whole answer: {joined, run, claim}. `body` stands for its hash.
+
+        With `is_seen` the agent is compared with its row.
+        """
         arguments: dict[str, Json | UUID] = {
             "run_id": run_id or new_run_id(),
             "user_id": user,
@@ -123,7 +127,8 @@ class Sql(Tables):
             "token": token or uuid4(),
             "lease_s": LEASE_S,
         }
-        return await self._ask("runs_submit", **(arguments | changes))
+        function = "runs_submit_seen" if is_seen else "runs_submit"
+        return await self._ask(function, **(arguments | changes))
 
     # Any: here and in `running`, arguments of `submit`.
     async def queued(self, user: UUID, *, hold: int = 1, **changes: Any) -> UUID:

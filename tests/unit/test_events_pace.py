@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heavy_agents.events import Writer
-from heavy_agents.events.pace import BUSY_RUNS, TEXT_S, ready
+from heavy_agents.events.pace import BUSY_RUNS, TEXT_S, has_only_text, ready
 
 
 async def writers(count: int) -> list[Writer]:
@@ -56,6 +56,17 @@ async def test_what_is_more_than_text_never_waits() -> None:
     await many[3].emit("tool_call", {"name": "now"})
 
     assert ready(many, now_s=10.001) == ([many[3]], True)
+
+
+async def test_the_first_text_of_a_run_is_more_than_text() -> None:
+    [writer] = await writers(1)
+    is_first_urgent = not has_only_text([writer])
+
+    store([writer], now_s=10.0)
+    await writer.emit("chunk", {"content": "more"})
+
+    assert is_first_urgent
+    assert has_only_text([writer])
 
 
 async def test_text_somebody_waits_for_does_not_wait() -> None:
