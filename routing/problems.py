@@ -102,7 +102,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     """What the framework says by itself: no such path, no such method there."""
-    answer = problem_of(request.scope, _named(error.status_code, rooms_of(request)))
+    answer = problem_of(request.scope, _named(error.status_code, await rooms_of(request)))
     answer.headers.update(error.headers or {})
     if error.status_code == MethodNotAllowed.status:
         answer.headers["Allow"] = ", ".join(method for method in METHODS if _takes(request, method))
