@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.support.breaking import Fault, Head, breaking
+from tests.support.certificate import certificate_for
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.process import DEMO_USER, ROOT, ServerProcess, environment, free_port
 from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServer, running_server
@@ -105,6 +108,30 @@ async def test_a_server_in_production_passes_every_check(demo_url: str) -> None:
 
     assert (table.of("FAILED"), table.of("skipped")) == (set(), {"TLS"}), table.text
     assert "1 charged once" in table.seen("charged once")
+
+
+async def test_a_deployment_behind_tls_passes_every_check(server: TestServer, tmp_path: Path) -> None:
+    certificate, key = certificate_for("deployment.example", tmp_path, address="127.0.0.1")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    async with server.person() as person, breaking(server.url, Fault(), tls=tls) as url:
+        arguments = ["@-", "--input", "{}"]
+        trusted = await verify(url, *arguments, said=person.token, SSL_CERT_FILE=str(certificate))
+        strange = await verify(url, *arguments, said=person.token)
+
+    assert trusted.of("FAILED") == set(), trusted.text
+    assert trusted.of("skipped") == {"platform's probe", "metrics with METRICS_TOKEN"}
+    assert strange.of("FAILED") == {"liveness"}
+    assert "its certificate is not to be trusted" in strange.seen("liveness")
+
+
+async def test_an_api_key_does_for_all_but_the_socket(server: TestServer) -> None:
+    async with server.person() as person:
+        key = (await person.client.post("/api/keys", json={"name": "verify"})).json()["key"]
+        table = await verify(server.url, "@-", said=key, METRICS_TOKEN=METRICS_TOKEN)
+
+    assert table.of("FAILED") == set(), table.text
+    assert table.of("skipped") == {"TLS", *OF_TOLD}
 
 
 async def test_without_a_token_no_run_is_started_and_the_table_says_so(server: TestServer) -> None:

@@ -26,7 +26,9 @@ PYTHON_ELSEWHERE = (3, 9)
 
 
 def test_there_are_scripts() -> None:
-    assert {"setup", "start", "test", "run", "verify-deployment.sh"} <= {path.name for path in SCRIPTS}
+    typed = {"railway-setup.sh", "run", "setup", "start", "test", "verify-deployment.sh"}
+
+    assert typed <= {path.name for path in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

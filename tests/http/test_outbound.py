@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gzip
-import ipaddress
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Sequence
@@ -11,15 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from starlette.types import Send
 
 from foundation.errors import InvalidRequest
 from foundation.outbound import AnswerTooLarge, BlockedAddress, Outbound, OutboundFailed, OutboundTimeout
+from tests.support.certificate import certificate_for
 from tests.support.web import Web, serve_web
 
 
@@ -341,7 +335,7 @@ async def test_the_environments_proxy_is_not_used(web: Web, monkeypatch: pytest.
 
 
 async def test_the_certificate_must_be_the_names(tmp_path: Path) -> None:
-    certificate, key = certificate_for("shop.example", tmp_path)
+    certificate, key = certificate_for("shop.example", tmp_path, address="127.0.0.9")
     names = Names(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
 
     async with (
@@ -396,28 +390,3 @@ async def test_the_machines_own_lookup_works(web: Web) -> None:
         fetched = await outbound.fetch(f"http://localhost:{web.port}/own", allow_private=True)
 
     assert fetched.body == b"here"
-
-
-def certificate_for(name: str, folder: Path) -> tuple[Path, Path]:
-    """A certificate that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.9"))]
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
-    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return certificate_file, key_file

@@ -9,6 +9,7 @@ It speaks just enough HTTP for clients that ask one thing a connection.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ class Fault:
 
 
 @asynccontextmanager
-async def breaking(url: str, fault: Fault) -> AsyncIterator[str]:
-    """The address of a proxy to `url`, until the block ends."""
+async def breaking(url: str, fault: Fault, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """The address of a proxy to `url`, until the block ends; over TLS if it is given what that takes."""
     target = urlsplit(url)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -74,9 +75,9 @@ async def breaking(url: str, fault: Fault) -> AsyncIterator[str]:
             tasks.discard(task)
             writer.close()
 
-    listener = await asyncio.start_server(meet, "127.0.0.1", 0)
+    listener = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     finally:
         listener.close()
         for task in tuple(tasks):
