@@ -29,12 +29,12 @@ from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
 from foundation.outbound import Outbound
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics, Watchdog
+from foundation.telemetry import Health, Metrics, Pulse, Watchdog
 from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
-from heavy_agents.runs import Agent, DatabaseCheck, Engine, Floor, Runs, Submitter
+from heavy_agents.runs import Agent, Backlog, DatabaseCheck, Engine, Floor, Runs, Submitter
 from heavy_agents.tools import McpServers, Shelf
 from routing import Readers, Rooms, create_app
 
@@ -100,8 +100,17 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         readers=readers,
     )
     below: list[Service] = [db, lease_db, outbound, api_keys, authenticator, workers]
-    below += [pages, hub, events, model, limits.callers]
-    return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+    below += [pages, hub, events, model, limits.callers, engine, readers]
+    return Backend(create_app(rooms), Lifecycle([*below, *_watchers(floor, health)]), health)
+
+
+def _watchers(floor: Floor, health: Health) -> list[Service]:
+    metrics, clock = floor.metrics, floor.clock
+    return [
+        Backlog(floor.db, metrics=metrics, clock=clock),
+        Pulse(health, metrics, clock),
+        Watchdog(metrics, clock),
+    ]
 
 
 def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimits:

@@ -3,6 +3,7 @@
 from foundation.telemetry.health import Health, Readiness
 from foundation.telemetry.logs import bind, configure
 from foundation.telemetry.metrics import Metrics
+from foundation.telemetry.pulse import Pulse
 from foundation.telemetry.watchdog import Watchdog
 
-__all__ = ["Health", "Metrics", "Readiness", "Watchdog", "bind", "configure"]
+__all__ = ["Health", "Metrics", "Pulse", "Readiness", "Watchdog", "bind", "configure"]

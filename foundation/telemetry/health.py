@@ -48,11 +48,21 @@ class Health:
         self._asking = asyncio.Lock()
         self._answers: dict[str, str] = {}
         self._answered_s: float | None = None
-        self._is_draining = False
+        self._draining_since_s: float | None = None
 
     @property
     def uptime_s(self) -> float:
         return self._clock.monotonic() - self._started_s
+
+    @property
+    def draining_s(self) -> float:
+        """Since when this process takes no more callers; 0 while it does."""
+        since_s = self._draining_since_s
+        return 0.0 if since_s is None else self._clock.monotonic() - since_s
+
+    @property
+    def _is_draining(self) -> bool:
+        return self._draining_since_s is not None
 
     def register(self, name: str, check: Check, *, timeout_s: float = 2.0, is_needed: bool = True) -> None:
         """Ask `check` before saying ready: it returns when all is well and raises when not.
@@ -67,7 +77,8 @@ class Health:
 
     def begin_draining(self) -> None:
         """Be not ready from now on, so that no more callers are sent here."""
-        self._is_draining = True
+        if self._draining_since_s is None:
+            self._draining_since_s = self._clock.monotonic()
 
     async def readiness(self) -> Readiness:
         """Ask all checks at once. Never raises, and takes no longer than the slowest check may."""

@@ -15,6 +15,7 @@ way is done again, and what it had bought outside is bought again at the platfor
 from heavy_agents.credits import Usage
 from heavy_agents.runs.agent import Agent
 from heavy_agents.runs.answer import AgentFailed, Answer, CreditExhausted
+from heavy_agents.runs.backlog import Backlog
 from heavy_agents.runs.context import OUR_STEP, Compute, Context
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.execution import Floor
@@ -31,6 +32,7 @@ __all__ = [
     "AgentSnapshot",
     "Answer",
     "Artifact",
+    "Backlog",
     "Budget",
     "Compute",
     "Context",
