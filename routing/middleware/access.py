@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.telemetry import Metrics
+from routing.middleware.failures import broke_off
 
 __all__ = ["Access"]
 
@@ -19,6 +20,8 @@ UNMATCHED: Final = "unmatched"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # As nginx says it: the client left before there was an answer.
 CLIENT_LEFT: Final = 499
+# What an answer comes to that fails after it has begun, or where nothing answers for it.
+BROKEN: Final = 500
 
 
 class Access:
@@ -47,7 +50,12 @@ class Access:
         except ClientDisconnect:
             # There is nobody left to answer; the run goes on without.
             pass
+        except Exception:
+            status = BROKEN
+            raise
         finally:
+            if broke_off(scope):
+                status = BROKEN
             took_s = time.perf_counter() - began_s
             self._record(scope, status, first_byte_s=first_byte_s or took_s, took_s=took_s)
 

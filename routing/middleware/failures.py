@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from routing.problems import unexpected
 
-__all__ = ["Failures"]
+__all__ = ["Failures", "broke_off"]
 
 log = structlog.get_logger(__name__)
+
+BROKE_OFF: Final = "broke_off"
 
 
 class Failures:
@@ -39,3 +43,9 @@ class Failures:
             # Half an answer cannot be taken back. Left incomplete, the server closes the connection, so
             # that nobody takes it for whole.
             log.exception("answer_broke_off")
+            scope.setdefault("state", {})[BROKE_OFF] = True
+
+
+def broke_off(scope: Scope) -> bool:
+    """Whether the answer failed after its status was sent, which said otherwise."""
+    return BROKE_OFF in scope.get("state", {})

@@ -112,6 +112,24 @@ async def test_a_client_that_left_is_counted_but_not_answered() -> None:
     assert metrics.registry.get_sample_value("http_requests_total", labels) == 1
 
 
+async def test_half_an_answer_is_counted_as_what_it_came_to() -> None:
+    metrics = Metrics()
+
+    await answered(Access(Failures(breaks_half_way), metrics=metrics), scope())
+
+    assert _counted(metrics, "500") == 1
+    assert _counted(metrics, "200") is None
+
+
+async def test_what_nobody_answers_for_is_no_client_that_left() -> None:
+    metrics = Metrics()
+
+    with pytest.raises(RuntimeError):
+        await answered(Access(breaks, metrics=metrics), scope())
+
+    assert _counted(metrics, "500") == 1
+
+
 async def test_a_method_nobody_knows_makes_no_series_of_its_own() -> None:
     metrics = Metrics()
 
@@ -119,6 +137,11 @@ async def test_a_method_nobody_knows_makes_no_series_of_its_own() -> None:
 
     labels = {"route": "unmatched", "method": "other", "status": "401"}
     assert metrics.registry.get_sample_value("http_requests_total", labels) == 1
+
+
+def _counted(metrics: Metrics, status: str) -> float | None:
+    labels = {"route": "unmatched", "method": "GET", "status": status}
+    return metrics.registry.get_sample_value("http_requests_total", labels)
 
 
 async def test_the_first_to_end_counts_and_the_others_are_ended() -> None:
