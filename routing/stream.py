@@ -116,6 +116,7 @@ class EventStream(Response):
                             return End.STUCK
         except HeavyError as error:
             log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)
+            self._metrics.interrupted_total.labels(transport="sse").inc()
             return End.RECONNECT
         return End.COMPLETE
 

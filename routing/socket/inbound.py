@@ -17,7 +17,18 @@ from foundation.errors import InvalidBody, InvalidRequest, Json
 from routing.fields import MAX_ERRORS, field_errors, first_mistake, unknown_fields
 from routing.models import ExecuteBody
 
-__all__ = ["Auth", "Cancel", "Execute", "Message", "Ping", "Resume", "message_of", "read", "request_id_of"]
+__all__ = [
+    "MODELS",
+    "Auth",
+    "Cancel",
+    "Execute",
+    "Message",
+    "Ping",
+    "Resume",
+    "message_of",
+    "read",
+    "request_id_of",
+]
 
 MAX_ID_CHARS: Final = 128
 

@@ -22,6 +22,7 @@ from routing.preferences import parse_key
 from routing.rooms import Rooms
 from routing.socket.connection import Connection
 from routing.socket.farewell import farewell
+from routing.socket.heard import heard
 from routing.socket.inbound import Auth, Cancel, Execute, Ping, Resume, message_of, read, request_id_of
 from routing.socket.outbound import (
     connected_message,
@@ -76,8 +77,9 @@ class Session:
             raise farewell(error) from None
         request_id = request_id_of(document)
         try:
-            await self._count()
-            await self._answer(document, request_id)
+            with heard(self._rooms.metrics, document):
+                await self._count()
+                await self._answer(document, request_id)
         except HeavyError as error:
             if self._refused > PATIENCE:
                 raise farewell(error) from None

@@ -99,6 +99,7 @@ class Subscriptions:
             message = gap_message(run_id, error)
         else:
             message = error_message(error, run_id=run_id)
+            self._metrics.interrupted_total.labels(transport="ws").inc()
         with suppress(Left, Farewell):
             await self._connection.send(message)
 

@@ -300,6 +300,28 @@ async def test_readers_and_resumes_are_counted(server: TestServer, person: Perso
     assert sample("heavy_agent_resumes_total", outcome="resumed") == resumed + 1
 
 
+async def test_messages_are_counted_by_the_status_a_request_would_have_got(
+    server: TestServer, person: Person, client: Client
+) -> None:
+    def count(kind: str, status: str) -> float:
+        registry = server.backend.app.state.rooms.metrics.registry
+        labels = {"type": kind, "status": status}
+        return registry.get_sample_value("heavy_agent_socket_messages_total", labels) or 0
+
+    asked = [("ping", "200"), ("agent_resume", "404"), ("agent_cancel", "404"), ("unknown", "400")]
+    before = [count(*each) for each in asked]
+
+    await client.say("ping")
+    await client.hear("pong")
+    for kind in ("agent_resume", "agent_cancel"):
+        await client.say(kind, runId=str(uuid4()))
+        await client.hear("error")
+    await client.say(f"never-heard-{uuid4()}")
+    await client.hear("error")
+
+    assert [count(*each) - was for each, was in zip(asked, before, strict=True)] == [1] * 4
+
+
 async def test_a_hundred_messages_at_once_are_answered_in_order(person: Person, client: Client) -> None:
     run_id = await person.ended()
     await asyncio.gather(*(client.say("agent_resume", runId=run_id, after=99) for _ in range(100)))

@@ -207,6 +207,14 @@ async def test_readers_are_counted_while_they_read(client: Client, readers: Read
     assert counted() == 0
 
 
+async def test_a_stream_that_breaks_off_by_our_fault_is_counted(client: Client, readers: Readers) -> None:
+    metrics = Metrics()
+    for then in (None, break_down):
+        await run(answer(Source([STARTED], then=then), readers, metrics=metrics), client)
+
+    assert metrics.registry.get_sample_value("heavy_agent_interrupted_total", {"transport": "sse"}) == 1
+
+
 def test_a_user_reads_so_much_and_no_more() -> None:
     readers, user, other = Readers(max_a_user=1), uuid4(), uuid4()
 
