@@ -8,15 +8,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["installed", "node"]
+from tests.support.kept import kept
 
-TOOLS = Path(__file__).parents[2] / ".switchyard" / "tools"
+__all__ = ["installed", "node"]
 
 Program = Literal["node", "npm"]
 
@@ -27,30 +26,20 @@ def installed(package: str, version: str, *, prepare: Callable[[Path], None] | N
     Args:
         prepare: is given that folder once, after it was installed; it may be moved afterwards.
     """
-    home = TOOLS / f"{package.rpartition('/')[2]}-{version}"
-    if not home.exists():
-        _install(home, f"{package}@{version}", prepare)
-    return home
+
+    def make(home: Path) -> None:
+        options = ["--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund"]
+        install = [*_program("npm"), "install", *options, f"{package}@{version}"]
+        subprocess.run(install, check=True, capture_output=True)
+        if prepare is not None:
+            prepare(home)
+
+    return kept(f"{package.rpartition('/')[2]}-{version}", make)
 
 
 def node() -> list[str]:
     """The command that runs a JavaScript file."""
     return _program("node")
-
-
-def _install(home: Path, wanted: str, prepare: Callable[[Path], None] | None) -> None:
-    """All or nothing: what was cut short is left under another name, and the faster of two wins."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True) as name:
-        unfinished = Path(name, "it")
-        options = ["--prefix", str(unfinished), "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run([*_program("npm"), "install", *options, wanted], check=True, capture_output=True)
-        if prepare is not None:
-            prepare(unfinished)
-        try:
-            unfinished.rename(home)
-        except OSError:
-            assert home.exists()
 
 
 def _program(name: Program) -> list[str]:
