@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 # Of the time that is left, what handing over may take, and what connections may take to end.
 DRAIN_SHARE = 0.75
-CLOSING_SHARE = 0.5
+CLOSING_SHARE = 1 / 3
 CLOSING_MOST_S = 2.0
 STOP_SHARE = 0.9
 # Without a signal nothing but the start has failed.

@@ -92,7 +92,9 @@ class Leaver:
         return [orjson.loads(line) for line in lines]
 
     def line(self, event: str) -> Document:
-        return next(line for line in self.said() if line["event"] == event)
+        found = [line for line in self.said() if line["event"] == event]
+        assert found, self.said()[-20:]
+        return found[0]
 
 
 @asynccontextmanager
