@@ -90,6 +90,8 @@ class Lifecycle:
         try:
             async with asyncio.timeout(within_s):
                 await service.stop()
+        except TimeoutError:
+            log.warning("stop_late", service=type(service).__name__, within_s=round(within_s, 3))
         except Exception:
             # One service that cannot stop must not keep the others from stopping.
             log.exception("service_stop_failed", service=type(service).__name__)
