@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 import uvicorn
@@ -36,12 +36,14 @@ log = structlog.get_logger(__name__)
 
 # Of the time that is left, what handing over may take, and what connections may take to end.
 DRAIN_SHARE = 0.75
-CLOSING_SHARE = 0.5
+CLOSING_SHARE = 1 / 3
 CLOSING_MOST_S = 2.0
 STOP_SHARE = 0.9
 # Without a signal nothing but the start has failed.
 DRAIN_MOST_S = 5.0
 LOOK_S = 0.02
+# uvicorn's own: ten of its ticks are a second.
+TICK_S = 0.1
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 
@@ -57,6 +59,7 @@ class Server(uvicorn.Server):
         self._backend = backend
         self._sockets = list(sockets)
         self._departure = departure
+        self._told = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -87,8 +90,16 @@ class Server(uvicorn.Server):
         await self._backend.lifecycle.drain(within_s=self._departure.left_s * DRAIN_SHARE)
         await self._close(within_s=min(self._departure.left_s * CLOSING_SHARE, CLOSING_MOST_S))
 
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), TICK_S)
+
     def _leave(self) -> None:
         self.should_exit = True
+        self._told.set()
 
     async def _close(self, *, within_s: float) -> None:
         """Let nobody in, see off who is there, and cut off who does not go."""
@@ -102,10 +113,12 @@ class Server(uvicorn.Server):
         while (state.connections or state.tasks) and clock.time() < began_s + within_s:
             await asyncio.sleep(LOOK_S)
         cut = len(state.connections)
-        for task in tuple(state.tasks):
-            task.cancel()
         for connection in tuple(state.connections):
             connection.transport.abort()
+        # Whoever was writing to one of them finds it gone; only what waits for something else is left.
+        await asyncio.sleep(LOOK_S if state.tasks else 0)
+        for task in tuple(state.tasks):
+            task.cancel()
         took_ms = round((clock.time() - began_s) * 1000)
         log.info("connections_closed", connections=connections, cut=cut, took_ms=took_ms)
 

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from foundation.errors import (
     AgentNotFound,
     ConversationNotFound,
-    Draining,
     InsufficientCredits,
     KeyConflict,
     NotConfigured,
@@ -65,7 +64,6 @@ OF_RUNS: Final = (
     RunNotFound,
     KeyConflict,
     NotConfigured,
-    Draining,
 )
 
 

@@ -25,7 +25,8 @@ def mistakes(lines: Sequence[str]) -> list[Finding]:
 
 
 def settings_findings(settings: Settings) -> list[Finding]:
-    said = f"{settings.environment}, {settings.worker_slots} runs at once, credits: {settings.credits_owner}"
+    work = f"{settings.worker_slots} runs at once" if settings.role.executes_runs else "no runs of its own"
+    said = f"{settings.environment}, {work}, credits: {settings.credits_owner}"
     surprises = [*_of_models(settings), *(_of_production(settings) if settings.is_production else [])]
     return [ok(SETTINGS, said), *surprises]
 

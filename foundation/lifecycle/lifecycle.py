@@ -22,8 +22,7 @@ __all__ = ["Lifecycle", "Service"]
 log = structlog.get_logger(__name__)
 
 # What one service may take of the time that is left.
-DRAIN_SHARE = 2 / 3
-STOP_SHARE = 1 / 2
+SHARE = 1 / 2
 
 
 class Service(Protocol):
@@ -68,12 +67,12 @@ class Lifecycle:
         self._is_drained = True
         ends_at_s = asyncio.get_running_loop().time() + within_s
         for service in reversed(self._started):
-            await self._drain_one(service, within_s=_left_s(ends_at_s) * DRAIN_SHARE)
+            await self._drain_one(service, within_s=_left_s(ends_at_s) * SHARE)
 
     async def stop(self, *, within_s: float = math.inf) -> None:
         ends_at_s = asyncio.get_running_loop().time() + within_s
         while self._started:
-            limit_s = min(self._stop_limit_s, _left_s(ends_at_s) * STOP_SHARE)
+            limit_s = min(self._stop_limit_s, _left_s(ends_at_s) * SHARE)
             await self._stop_one(self._started.pop(), within_s=limit_s)
 
     async def _drain_one(self, service: Service, *, within_s: float) -> None:
@@ -91,6 +90,8 @@ class Lifecycle:
         try:
             async with asyncio.timeout(within_s):
                 await service.stop()
+        except TimeoutError:
+            log.warning("stop_late", service=type(service).__name__, within_s=round(within_s, 3))
         except Exception:
             # One service that cannot stop must not keep the others from stopping.
             log.exception("service_stop_failed", service=type(service).__name__)

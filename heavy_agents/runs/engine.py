@@ -46,7 +46,7 @@ __all__ = ["Engine"]
 log = structlog.get_logger(__name__)
 
 # Of a drain, what an agent that ignores its cancellation may take before its run is given back all the same.
-PATIENCE_SHARE = 0.15
+PATIENCE_SHARE = 0.1
 DRAIN_LOOK_S = 0.02
 
 

@@ -40,13 +40,14 @@ Piece = dict[str, Any]
 COMPONENT: Final = "#/components/schemas/{model}"
 MEDIA_TYPE: Final = "application/problem+json"
 
-# What may come of finding out who calls, whatever is asked.
+# What may come of finding out who calls, whatever is asked; a server that leaves asks nobody any more.
 OF_CALLERS: Final = (
     errors.InvalidRequest,
     errors.ConflictingCredentials,
     errors.InvalidToken,
     errors.RateLimited,
     errors.BackendFailed,
+    errors.Draining,
     errors.DatabaseUnavailable,
 )
 # What may come of an id in a path: with a slash or a line break in it, it is the path of nothing.

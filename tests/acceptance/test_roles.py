@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.support.audit import audit
-from tests.support.process import ServerProcess, run_command
+from tests.support.process import ServerProcess, run_command, until
 from tests.support.stage import ANSWER, Stage, Talk, open_stage
 
 WORKER = ("railway_server.py", "worker")
@@ -48,14 +48,22 @@ async def workers_of(stage: Stage, talk: Talk) -> list[str]:
     return [row["worker"] for row in rows]
 
 
+async def has_slots(web: ServerProcess, slots: int) -> bool:
+    """Whether the front door knows of so many, and that all are free."""
+    capacity = (await web.get("/api/agent/health"))["capacity"]
+    return bool(capacity == {"active": 0, "slots": slots, "free": slots})
+
+
 async def test_a_run_waits_at_the_front_door_until_a_worker_takes_it(
     stage: Stage, web: ServerProcess
 ) -> None:
     talk = await begin(stage, web, "waits")
     assert await workers_of(stage, talk) == [None]
+    assert await has_slots(web, 0)
 
     async with worker(stage) as takes:
         await talk.follow(web)
+        await until(lambda: has_slots(web, 32), within_s=10)
         executed = (await takes.client.get("/metrics/summary")).json()
         accepted = (await web.client.get("/metrics/summary")).json()
 

@@ -90,7 +90,7 @@ def test_a_host_that_is_not_this_machine_is_named_in_one_line(host: str) -> None
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("taken_in", [socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("taken_in", LOOPBACKS, ids=["IPv4", "IPv6"])
 def test_a_port_that_is_taken_in_one_family_is_named_in_one_line(taken_in: socket.AddressFamily) -> None:
     with socket.socket(taken_in) as other:
         other.bind((LOOPBACKS[taken_in], 0))
