@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.settings.mistakes import SettingsError
+from foundation.settings.observers import is_dsn, read_headers
 from foundation.settings.variables import CreditsOwner, Environment, Names, Secret, Url, variable
 
 __all__ = ["Settings"]
@@ -118,6 +119,32 @@ class Settings(BaseSettings):
         30, "days an ended run is kept, 1 to 3650", "RUN_RETENTION_DAYS", ge=1, le=3650
     )
 
+    otel_exporter_otlp_endpoint: Url = variable(
+        None, "an OTLP/HTTP collector, http://host:4318", "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    otel_exporter_otlp_traces_endpoint: Url = variable(
+        None, "where it takes traces, if not at /v1/traces", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    )
+    otel_exporter_otlp_headers: Secret = variable(
+        None,
+        "name=value pairs with commas, values percent-encoded",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = variable(
+        "http/protobuf",
+        "http/protobuf, the only one spoken",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    )
+    otel_service_name: str = variable(
+        "switchyard", "a name of 1 to 100 characters", "OTEL_SERVICE_NAME", min_length=1, max_length=100
+    )
+    otel_traces_sampler_arg: float = variable(
+        1.0, "the part of traces that is kept, 0 to 1", "OTEL_TRACES_SAMPLER_ARG", ge=0, le=1
+    )
+    sentry_dsn: Secret = variable(None, "a DSN, https://<key>@<host>/<number>", "SENTRY_DSN")
+
     @field_validator("environment", mode="before")
     @classmethod
     def _name_the_environment(cls, value: object) -> object:
@@ -151,7 +178,9 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
-    @field_validator("supabase_url", "openai_base_url")
+    @field_validator(
+        "supabase_url", "openai_base_url", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint"
+    )
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -169,6 +198,16 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
+    @field_validator("otel_exporter_otlp_headers", "sentry_dsn")
+    @classmethod
+    def _is_readable(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        if not (is_dsn(text) if field.field_name == "sentry_dsn" else read_headers(text)):
+            raise ValueError
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
         if mistakes := _missing(self):
@@ -183,7 +222,22 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Values that must appear in no log line."""
         named = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(each.get_secret_value() for each in named if isinstance(each, SecretStr))
+        whole = (each.get_secret_value() for each in named if isinstance(each, SecretStr))
+        return (*whole, *self.otlp_headers.values())
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where spans are sent; None when nothing is traced."""
+        if self.otel_exporter_otlp_traces_endpoint is not None:
+            return self.otel_exporter_otlp_traces_endpoint
+        base = self.otel_exporter_otlp_endpoint
+        return None if base is None else f"{base}/v1/traces"
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """What is sent along with spans, names in lower case; the values are secrets."""
+        secret = self.otel_exporter_otlp_headers
+        return read_headers(secret.get_secret_value()) if secret is not None else {}
 
     @property
     def model_endpoint(self) -> tuple[str | None, SecretStr | None]:
