@@ -29,7 +29,7 @@ from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
 from foundation.outbound import Outbound
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics, Watchdog
+from foundation.telemetry import Health, Metrics, Tracer, Watchdog, observers_of
 from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
@@ -67,28 +67,26 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = SystemClock(), Metrics()
     health, readers, outbound = Health(clock), Readers(), Outbound()
+    observers = observers_of(settings, post=outbound, metrics=metrics, version=VERSION)
+    tracer = observers.tracer
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     api_keys = ApiKeys(db, clock=clock)
     authenticator = Authenticator(settings, outbound=outbound, clock=clock, api_keys=api_keys)
     workers = _workers(settings, extra_kinds)
     lease_db = PoolDatabase(settings.database_url, size=2)
-    hub = Hub(db)
-    events = EventLog(lease_db, hub=hub, metrics=metrics)
-    floor = Floor(
-        db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
-    )
-    model = _model(settings, outbound, metrics)
+    floor = _floor(db, lease_db, compute=workers, metrics=metrics, clock=clock, tracer=tracer)
+    model = _model(settings, outbound, metrics, tracer)
     pages = _page_readers()
     shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
     equipment = Equipment(model, shelf, settings.run_token_limit)
     own_kinds = kinds(equipment, metrics=metrics, default_model=settings.default_model)
     engine = _engine(settings, floor, equip([*own_kinds, *extra_kinds], equipment))
-    submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
+    submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner, tracer=tracer)
     health.register("database", DatabaseCheck(db, clock))
     limits = _limits(settings, metrics, health)
     rooms = Rooms(
         settings=settings,
-        runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
+        runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, floor.hub)),
         engine_capacity=lambda: (engine.active, engine.slots),
         authenticator=authenticator,
         api_keys=api_keys,
@@ -98,10 +96,34 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         clock=clock,
         version=VERSION,
         readers=readers,
+        tracer=tracer,
     )
-    below: list[Service] = [db, lease_db, outbound, api_keys, authenticator, workers]
-    below += [pages, hub, events, model, limits.callers]
+    # Whoever watches sees the others start and stop.
+    below: list[Service] = [outbound, *observers.services, db, lease_db, api_keys, authenticator, workers]
+    below += [pages, floor.hub, floor.events, model, limits.callers]
     return Backend(create_app(rooms), Lifecycle([*below, engine, readers, Watchdog(metrics, clock)]), health)
+
+
+def _floor(
+    db: PoolDatabase,
+    lease_db: PoolDatabase,
+    *,
+    compute: WorkerPool,
+    metrics: Metrics,
+    clock: Clock,
+    tracer: Tracer,
+) -> Floor:
+    hub = Hub(db)
+    return Floor(
+        db=db,
+        lease_db=lease_db,
+        events=EventLog(lease_db, hub=hub, metrics=metrics),
+        hub=hub,
+        compute=compute,
+        metrics=metrics,
+        clock=clock,
+        tracer=tracer,
+    )
 
 
 def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimits:
@@ -129,7 +151,7 @@ def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
     )
 
 
-def _model(settings: Settings, outbound: Outbound, metrics: Metrics) -> Model:
+def _model(settings: Settings, outbound: Outbound, metrics: Metrics, tracer: Tracer) -> Model:
     base_url, api_key = settings.model_endpoint
     limits = Limits(
         first_token_s=settings.model_first_token_seconds,
@@ -137,7 +159,9 @@ def _model(settings: Settings, outbound: Outbound, metrics: Metrics) -> Model:
         turn_s=settings.model_turn_seconds,
     )
     secret = api_key.get_secret_value() if api_key is not None else None
-    return Model(base_url=base_url, api_key=secret, outbound=outbound, metrics=metrics, limits=limits)
+    return Model(
+        base_url=base_url, api_key=secret, outbound=outbound, metrics=metrics, limits=limits, tracer=tracer
+    )
 
 
 def _shelf(

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from foundation.errors import (
     HeavyError,
@@ -29,7 +29,7 @@ from foundation.errors import (
 from routing.document import problem
 from routing.fields import field_errors, field_path
 
-__all__ = ["Problem", "handlers", "problem_of", "request_id_of", "unexpected"]
+__all__ = ["Problem", "code_of", "handlers", "problem_of", "request_id_of", "unexpected"]
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,11 @@ class Problem(Response):
         self, document: dict[str, Json], *, status: int, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(orjson.dumps(document), status, headers)
+        self._code = document["code"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem_code"] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def problem_of(scope: Scope, error: HeavyError) -> Problem:
@@ -59,6 +64,12 @@ def unexpected(scope: Scope, error: Exception) -> Problem:
     log.error("request_broke", exc_info=error)
     document = problem(InternalError("something went wrong on our side"), request_id_of(scope))
     return Problem(document, status=InternalError.status)
+
+
+def code_of(scope: Scope) -> str | None:
+    """The code of the problem that was answered; None if it was none, or not answered yet."""
+    state: dict[str, str] = scope.get("state", {})
+    return state.get("problem_code")
 
 
 def request_id_of(scope: Scope) -> str:

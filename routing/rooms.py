@@ -11,7 +11,7 @@ from foundation.clock import Clock
 from foundation.identity import ApiKeys, Authenticator
 from foundation.limits import RequestLimits
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics
+from foundation.telemetry import Health, Metrics, Tracer
 from heavy_agents.runs import Runs
 from routing.readers import Readers
 
@@ -33,6 +33,7 @@ class Rooms:
     clock: Clock
     version: str
     readers: Readers = field(default_factory=Readers)
+    tracer: Tracer = field(default_factory=Tracer)
 
 
 def rooms_of(request: Request) -> Rooms:

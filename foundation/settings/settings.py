@@ -143,6 +143,13 @@ class Settings(BaseSettings):
     otel_traces_sampler_arg: float = variable(
         1.0, "the part of traces that is kept, 0 to 1", "OTEL_TRACES_SAMPLER_ARG", ge=0, le=1
     )
+    otel_bsp_schedule_delay: int = variable(
+        5000,
+        "milliseconds a span may wait for others, 100 to 60000",
+        "OTEL_BSP_SCHEDULE_DELAY",
+        ge=100,
+        le=60_000,
+    )
     sentry_dsn: Secret = variable(None, "a DSN, https://<key>@<host>/<number>", "SENTRY_DSN")
 
     @field_validator("environment", mode="before")

@@ -101,6 +101,9 @@ class Metrics:
         self.limits_alone = self._gauge(
             "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
         )
+        self.spans_dropped_total = self._counter(
+            "heavy_agent_spans_dropped_total", "Spans that no collector has taken."
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
         )

@@ -37,6 +37,7 @@ from heavy_agents.runs.timing import (
     QUEUE_DEADLINE_S,
     REAP_S,
 )
+from heavy_agents.runs.traced import execution_span
 
 __all__ = ["Engine"]
 
@@ -135,7 +136,8 @@ class Engine:
 
     # Any: as `adopt`.
     async def _execute(self, claim: Mapping[str, Any], lease: Lease) -> None:
-        with bind(run_id=claim["run_id"]):
+        traced = execution_span(self._floor.tracer, claim)
+        with traced as span, bind(run_id=claim["run_id"], trace_id=span.trace_id):
             await self._execute_claim(claim, lease)
 
     # Any: as `adopt`.
@@ -157,6 +159,7 @@ class Engine:
                 metrics.active_agents_count.track_inprogress(),
             ):
                 status = await execution.run()
+            self._floor.tracer.current.set("switchyard.run.status", status)
             log.info("run_left", kind=kind, status=status, epoch=claim["epoch"])
         finally:
             self._end(execution)

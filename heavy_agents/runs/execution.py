@@ -17,7 +17,7 @@ import structlog
 from foundation.clock import Clock
 from foundation.db import Database
 from foundation.errors import HeavyError
-from foundation.telemetry import Metrics
+from foundation.telemetry import Metrics, Tracer
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
 from heavy_agents.runs.agent import Agent
@@ -52,6 +52,7 @@ class Floor:
         compute: Compute,
         metrics: Metrics,
         clock: Clock,
+        tracer: Tracer | None = None,
     ) -> None:
         """`lease_db` has connections of its own: requests must never keep a heartbeat waiting."""
         self.db = db
@@ -61,6 +62,7 @@ class Floor:
         self.compute = compute
         self.metrics = metrics
         self.clock = clock
+        self.tracer = tracer or Tracer()
 
 
 class Execution:
@@ -96,6 +98,7 @@ class Execution:
             journal=Journal(floor.db, lease, claim),
             meter=self._meter,
             compute=floor.compute,
+            tracer=floor.tracer,
             is_stopping=self._stop.done,
             # After a lost worker the person has seen text before, or has waited too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
@@ -202,6 +205,8 @@ class Execution:
             raise LeaseLost
         self._floor.hub.publish(self.run_id, [*events, *decode([answer["event"]])])
         self._count(answer["run"])
+        if ending.status == "failed" and ending.code is not None:
+            self._floor.tracer.current.fail(ending.code)
         return ending.status
 
     async def _close(self) -> list[Event]:

