@@ -67,7 +67,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = SystemClock(), Metrics()
     health, readers, outbound = Health(clock), Readers(), Outbound()
-    observers = observers_of(settings, post=outbound, metrics=metrics, version=VERSION)
+    observers = observers_of(settings, post=outbound, metrics=metrics, clock=clock, version=VERSION)
     tracer = observers.tracer
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     api_keys = ApiKeys(db, clock=clock)

@@ -61,7 +61,7 @@ class Lifecycle:
         for drain in late:
             drain.cancel()
         if late:
-            log.warning("drain_overrun", services=len(late), within_s=within_s)
+            log.error("drain_overrun", services=len(late), within_s=within_s)
 
     async def stop(self) -> None:
         while self._started:

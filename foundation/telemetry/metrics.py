@@ -104,6 +104,9 @@ class Metrics:
         self.spans_dropped_total = self._counter(
             "heavy_agent_spans_dropped_total", "Spans that no collector has taken."
         )
+        self.reports_dropped_total = self._counter(
+            "heavy_agent_reports_dropped_total", "Reports of faults that Sentry has not taken."
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
         )

@@ -13,6 +13,7 @@ execution stops itself one second before its lease could have ended.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -193,7 +194,7 @@ class Engine:
                 await self._claim()
             except Exception as error:
                 # A loop that ended would leave every queued run to others, or to nobody.
-                log.warning("claim_failed", exc_info=_unexpected(error))
+                log.log(_level(error), "claim_failed", exc_info=_unexpected(error))
             try:
                 await asyncio.wait_for(self._woken.wait(), IDLE_CLAIM_S)
             except TimeoutError:
@@ -241,7 +242,7 @@ class Engine:
                     lease_s=LEASE_S,
                 )
         except Exception as error:
-            log.warning("heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
+            log.log(_level(error), "heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
             return HEARTBEAT_RETRY_S
         return self._heard(answer, asked=leases, sent_at_s=sent_at_s)
 
@@ -283,6 +284,10 @@ class Engine:
                 "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
             )
             removed = answer["runs"]
+
+
+def _level(error: Exception) -> int:
+    return logging.WARNING if _unexpected(error) is None else logging.ERROR
 
 
 def _unexpected(error: Exception) -> Exception | None:

@@ -166,7 +166,10 @@ class Execution:
             raise LeaseLost
         if error is not None:
             # What an agent says to the person may repeat what a model or a stranger's server said.
-            log.warning("agent_failed", exc_info=None if isinstance(error, SPOKEN) else error)
+            if isinstance(error, SPOKEN):
+                log.warning("agent_failed")
+            else:
+                log.error("agent_failed", kind=self._agent.kind, exc_info=error)
             return failed(error)
         return succeeded(work.result())
 
