@@ -102,6 +102,10 @@ class Courier(Generic[T]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> tuple[T, ...]:
+        return tuple(self._waiting)
+
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._carry(), name=f"courier.{self._freight.name}")

@@ -94,6 +94,11 @@ class Tracing:
         provider.add_span_processor(_ToCourier(self._courier))
         self._sdk = provider.get_tracer("switchyard", collector.resource.get("service.version", ""))
 
+    @property
+    def waiting(self) -> tuple[ReadableSpan, ...]:
+        """What has ended and not left yet."""
+        return self._courier.waiting
+
     async def start(self) -> None:
         await self._courier.start()
 
