@@ -190,7 +190,10 @@ async def test_a_callers_trace_goes_on_here(chat: ChatServer, person: Person, co
 
     run_id = await person.ended({"chunks": ["a"]})
 
-    await collector.until(lambda _: len(collector.named_in(STRANGER[3:35], "run.execute")) == 1)
+    names = {"POST /api/agent/execute", "run.execute"}
+    await collector.until(
+        lambda spans: names <= {span.name for span in spans if span.trace_id == STRANGER[3:35]}
+    )
     (request,) = collector.named_in(STRANGER[3:35], "POST /api/agent/execute")
     (execution,) = collector.named_in(STRANGER[3:35], "run.execute")
     assert request.parent_id == STRANGER[36:52]
