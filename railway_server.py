@@ -29,7 +29,7 @@ from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
 from foundation.outbound import Outbound
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics, Pulse, Watchdog
+from foundation.telemetry import Health, Metrics, Observers, Pulse, Watchdog, observers_of
 from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
@@ -73,44 +73,63 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     Raises:
         NotConfigured: there is no database to run on.
     """
-    if settings.database_url is None:
-        raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics = SystemClock(), Metrics()
-    health, readers, outbound = Health(clock), Readers(), Outbound()
-    arrivals = Arrivals(health)
-    db = PoolDatabase(settings.database_url, size=settings.database_pool)
-    api_keys = ApiKeys(db, clock=clock)
-    authenticator = Authenticator(settings, outbound=outbound, clock=clock, api_keys=api_keys)
-    hub = Hub(db)
-    engine, stands_on = _engine(
-        settings, db, hub=hub, outbound=outbound, metrics=metrics, clock=clock, extra=extra_kinds
-    )
-    presence = _presence(settings, db, engine=engine, metrics=metrics)
-    submitter = Submitter(db, engine, clock=clock, credits_owner=settings.credits_owner)
-    health.register("database", DatabaseCheck(db, clock))
-    limits = _limits(settings, metrics, health)
+    ground = _ground(settings)
+    engine, stands_on = _engine(ground, extra_kinds)
+    presence, readers, arrivals = _presence(ground, engine), Readers(), Arrivals(ground.health)
+    api_keys = ApiKeys(ground.db, clock=ground.clock)
+    authenticator = Authenticator(settings, outbound=ground.outbound, clock=ground.clock, api_keys=api_keys)
+    limits = _limits(ground)
     rooms = Rooms(
         settings=settings,
-        runs=Runs(db, engine=engine, submitter=submitter, follower=Follower(db, hub)),
+        runs=_runs(ground, engine),
         capacity=(lambda: engine.capacity) if settings.role.executes_runs else (lambda: presence.of_all),
         authenticator=authenticator,
         api_keys=api_keys,
         limits=limits,
-        metrics=metrics,
-        health=health,
-        clock=clock,
+        metrics=ground.metrics,
+        health=ground.health,
+        clock=ground.clock,
         version=_version(settings),
         arrivals=arrivals,
         readers=readers,
+        tracer=ground.observers.tracer,
     )
-    below: list[Service] = [db, presence, outbound, api_keys, authenticator, hub, limits.callers, *stands_on]
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence)]
-    above += [
-        Backlog(db, metrics=metrics, clock=clock),
-        Pulse(health, metrics),
-        Watchdog(metrics, clock),
-    ]
-    return Backend(create_app(rooms), Lifecycle([*below, *above]), health)
+    below: list[Service] = [*ground.services, presence, api_keys, authenticator, limits.callers, *stands_on]
+    # Drained from the last to the first: runs are given back before their readers are told to come back.
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
+    return Backend(create_app(rooms), Lifecycle([*below, *above]), ground.health)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What most rooms are handed."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    outbound: Outbound
+    observers: Observers
+    db: PoolDatabase
+    hub: Hub
+
+    @property
+    def services(self) -> list[Service]:
+        """Whoever watches sees the others start and stop."""
+        return [self.outbound, *self.observers.services, self.db, self.hub]
+
+
+def _ground(settings: Settings) -> _Ground:
+    if settings.database_url is None:
+        raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
+    clock, metrics, outbound = SystemClock(), Metrics(), Outbound()
+    db = PoolDatabase(settings.database_url, size=settings.database_pool)
+    health = Health(clock)
+    health.register("database", DatabaseCheck(db, clock))
+    observers = observers_of(
+        settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
+    )
+    return _Ground(settings, clock, metrics, health, outbound, observers, db, Hub(db))
 
 
 def _version(settings: Settings) -> str:
@@ -119,20 +138,81 @@ def _version(settings: Settings) -> str:
     return VERSION if commit is None else f"{VERSION}+{commit[:12]}"
 
 
-def _limits(settings: Settings, metrics: Metrics, health: Health) -> RequestLimits:
+def _runs(ground: _Ground, engine: Engine) -> Runs:
+    submitter = Submitter(
+        ground.db,
+        engine,
+        clock=ground.clock,
+        credits_owner=ground.settings.credits_owner,
+        tracer=ground.observers.tracer,
+    )
+    return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
+
+
+def _watchers(ground: _Ground) -> list[Service]:
+    return [
+        Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
+        Pulse(ground.health, ground.metrics),
+        Watchdog(ground.metrics, ground.clock),
+    ]
+
+
+def _limits(ground: _Ground) -> RequestLimits:
     """Without Redis each process counts by itself, so that its absence is only a remark."""
     shared = None
-    if settings.redis_url is not None:
-        shared = SharedCounts(settings.redis_url, metrics=metrics)
-        health.register("redis", shared.check, is_needed=False)
-    per_minute = settings.requests_per_minute
+    if ground.settings.redis_url is not None:
+        shared = SharedCounts(ground.settings.redis_url, metrics=ground.metrics)
+        ground.health.register("redis", shared.check, is_needed=False)
+    per_minute = ground.settings.requests_per_minute
     return RequestLimits(AddressLimit(per_minute), RequestLimit(per_minute, shared=shared))
 
 
-def _kinds(
-    settings: Settings, equipment: Equipment, *, metrics: Metrics, extra: Sequence[Kind]
-) -> Mapping[str, Agent]:
-    own = kinds(equipment, metrics=metrics, default_model=settings.default_model)
+def _presence(ground: _Ground, engine: Engine) -> Presence:
+    return Presence(
+        ground.db,
+        metrics=ground.metrics,
+        worker=engine.worker,
+        slots=engine.capacity.slots,
+        drain_s=ground.settings.drain_seconds,
+    )
+
+
+def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Service]]:
+    """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
+    settings = ground.settings
+    assert settings.database_url is not None  # noqa: S101 - checked before
+    lease_db = PoolDatabase(settings.database_url, size=2)
+    workers, pages = _workers(settings, extra), _page_readers()
+    events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
+    model = _model(ground)
+    equipment = Equipment(model, _shelf(ground, process=workers, pages=pages), settings.run_token_limit)
+    executes = settings.role.executes_runs
+    engine = Engine(
+        _floor(ground, lease_db, events=events, compute=workers),
+        _kinds(ground, equipment, extra),
+        worker=new_worker_id(settings.railway_replica_id),
+        slots=settings.worker_slots if executes else 0,
+        retention_days=settings.run_retention_days,
+        drain_s=settings.drain_seconds,
+    )
+    return engine, [lease_db, workers, pages, events, model] if executes else []
+
+
+def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
+    return Floor(
+        db=ground.db,
+        lease_db=lease_db,
+        events=events,
+        hub=ground.hub,
+        compute=compute,
+        metrics=ground.metrics,
+        clock=ground.clock,
+        tracer=ground.observers.tracer,
+    )
+
+
+def _kinds(ground: _Ground, equipment: Equipment, extra: Sequence[Kind]) -> Mapping[str, Agent]:
+    own = kinds(equipment, metrics=ground.metrics, default_model=ground.settings.default_model)
     return equip([*own, *extra], equipment)
 
 
@@ -151,68 +231,32 @@ def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
     )
 
 
-def _model(settings: Settings, outbound: Outbound, metrics: Metrics) -> Model:
+def _model(ground: _Ground) -> Model:
+    settings = ground.settings
     base_url, api_key = settings.model_endpoint
     limits = Limits(
         first_token_s=settings.model_first_token_seconds,
         silence_s=settings.model_silence_seconds,
         turn_s=settings.model_turn_seconds,
     )
-    secret = api_key.get_secret_value() if api_key is not None else None
-    return Model(base_url=base_url, api_key=secret, outbound=outbound, metrics=metrics, limits=limits)
+    return Model(
+        base_url=base_url,
+        api_key=api_key.get_secret_value() if api_key is not None else None,
+        outbound=ground.outbound,
+        metrics=ground.metrics,
+        limits=limits,
+        tracer=ground.observers.tracer,
+    )
 
 
-def _shelf(
-    settings: Settings, outbound: Outbound, clock: Clock, *, process: WorkerPool, pages: WorkerPool
-) -> Shelf:
+def _shelf(ground: _Ground, *, process: WorkerPool, pages: WorkerPool) -> Shelf:
+    settings = ground.settings
     return Shelf(
-        outbound=outbound,
+        outbound=ground.outbound,
         process=process,
         pages=pages,
-        clock=clock,
+        clock=ground.clock,
         may_fetch=settings.enable_web_scraping,
         private_hosts=frozenset(settings.fetch_private_hosts),
-        mcp=McpServers(outbound=outbound, allowed=settings.mcp_servers),
+        mcp=McpServers(outbound=ground.outbound, allowed=settings.mcp_servers),
     )
-
-
-def _presence(settings: Settings, db: PoolDatabase, *, engine: Engine, metrics: Metrics) -> Presence:
-    return Presence(
-        db,
-        metrics=metrics,
-        worker=engine.worker,
-        slots=engine.capacity.slots,
-        drain_s=settings.drain_seconds,
-    )
-
-
-def _engine(
-    settings: Settings,
-    db: PoolDatabase,
-    *,
-    hub: Hub,
-    outbound: Outbound,
-    metrics: Metrics,
-    clock: Clock,
-    extra: Sequence[Kind],
-) -> tuple[Engine, list[Service]]:
-    """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
-    assert settings.database_url is not None  # noqa: S101 - checked before
-    lease_db = PoolDatabase(settings.database_url, size=2)
-    workers, pages = _workers(settings, extra), _page_readers()
-    events = EventLog(lease_db, hub=hub, metrics=metrics)
-    model = _model(settings, outbound, metrics)
-    shelf = _shelf(settings, outbound, clock, process=workers, pages=pages)
-    equipment = Equipment(model, shelf, settings.run_token_limit)
-    executes = settings.role.executes_runs
-    engine = Engine(
-        Floor(
-            db=db, lease_db=lease_db, events=events, hub=hub, compute=workers, metrics=metrics, clock=clock
-        ),
-        _kinds(settings, equipment, metrics=metrics, extra=extra),
-        worker=new_worker_id(settings.railway_replica_id),
-        slots=settings.worker_slots if executes else 0,
-        retention_days=settings.run_retention_days,
-        drain_s=settings.drain_seconds,
-    )
-    return engine, [lease_db, workers, pages, events, model] if executes else []

@@ -18,7 +18,7 @@ __all__ = ["listening", "names_of", "refusal"]
 
 # Every address of the machine: whoever writes the one of IPv6 rarely means to lock IPv4 out.
 ALL = ("", "::")
-EVERYWHERE = ((socket.AF_INET, ("0.0.0.0",)), (socket.AF_INET6, ("::",)))  # noqa: S104 - asked for
+EVERYWHERE = ((socket.AF_INET, ("0.0.0.0",)), (socket.AF_INET6, ("::",)))  # noqa: S104  # nosec B104 - asked for
 PORT_TRIES = 20
 # What a machine says that has not this family, or not this address.
 ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)

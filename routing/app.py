@@ -22,7 +22,7 @@ from routing import (
     runs,
     socket,
 )
-from routing.middleware import Access, Cors, Failures, Headers, Leaving, RequestId, Unread
+from routing.middleware import Access, Cors, Failures, Headers, Leaving, RequestId, Trace, Unread
 from routing.openapi import ABOUT, DescribedApp
 from routing.problems import handlers
 from routing.rooms import Rooms
@@ -55,7 +55,8 @@ def create_app(rooms: Rooms, lifespan: Lifespan[FastAPI] | None = None) -> FastA
         redirect_slashes=False,
         middleware=_middleware(rooms),
         exception_handlers=handlers(),
-        # Requests are counted and timed by our own `Access`, under the names of our own metrics.
+        # Requests are counted and timed by our own `Access` and traced by our own `Trace`: the framework's
+        # spans last as long as a stream, and hold raw paths and what a client calls itself.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.rooms = rooms
@@ -80,8 +81,10 @@ class _App(DescribedApp):
 
 def _middleware(rooms: Rooms) -> list[Middleware]:
     """From the outside in."""
+    traced = Middleware(Trace, tracer=rooms.tracer, require_service=rooms.authenticator.require_service)
     return [
         Middleware(RequestId),
+        *([traced] if rooms.tracer.records else []),
         Middleware(Access, metrics=rooms.metrics),
         Middleware(Headers),
         Middleware(Cors, origins=rooms.settings.allowed_origins),

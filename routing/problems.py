@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from foundation.errors import (
     HeavyError,
@@ -30,7 +30,7 @@ from routing.document import problem
 from routing.fields import field_errors, field_path
 from routing.rooms import Rooms, rooms_of
 
-__all__ = ["Problem", "handlers", "nothing_here", "problem_of", "request_id_of", "unexpected"]
+__all__ = ["Problem", "code_of", "handlers", "nothing_here", "problem_of", "request_id_of", "unexpected"]
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +45,11 @@ class Problem(Response):
         self, document: dict[str, Json], *, status: int, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(orjson.dumps(document), status, headers)
+        self._code = document["code"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem_code"] = self._code
+        await super().__call__(scope, receive, send)
 
 
 def problem_of(scope: Scope, error: HeavyError) -> Problem:
@@ -67,6 +72,12 @@ def nothing_here(rooms: Rooms) -> NotFound:
     if rooms.settings.role.serves_callers:
         return NotFound("there is nothing at this path")
     return NotFound("this process only executes runs (ROLE=worker); the API is served by those with ROLE=web")
+
+
+def code_of(scope: Scope) -> str | None:
+    """The code of the problem that was answered; None if it was none, or not answered yet."""
+    state: dict[str, str] = scope.get("state", {})
+    return state.get("problem_code")
 
 
 def request_id_of(scope: Scope) -> str:

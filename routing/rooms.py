@@ -11,7 +11,7 @@ from foundation.clock import Clock
 from foundation.identity import ApiKeys, Authenticator
 from foundation.limits import RequestLimits
 from foundation.settings import Settings
-from foundation.telemetry import Health, Metrics
+from foundation.telemetry import Health, Metrics, Tracer
 from heavy_agents.runs import Capacity, Runs
 from routing.arrivals import Arrivals
 from routing.readers import Readers
@@ -38,6 +38,7 @@ class Rooms:
     version: str
     arrivals: Arrivals
     readers: Readers = field(default_factory=Readers)
+    tracer: Tracer = field(default_factory=Tracer)
 
 
 async def rooms_of(request: Request) -> Rooms:

@@ -27,7 +27,7 @@ def doctor_command(
         bool, typer.Option("--json", help="For programs: every finding, and whether all is ok.")
     ] = False,
 ) -> None:
-    """Look at settings, port, database, migrations, clock, model, project, NATS and Redis.
+    """Look at settings, port, database, migrations, clock, model, project, NATS, Redis, traces and reports.
 
     Changes nothing and buys nothing. Ends with 0 only if nothing is wrong.
     """

@@ -86,3 +86,4 @@ class Facts:
     project: WebFacts | Broken | None
     nats: ServiceFacts | Broken | None
     redis: ServiceFacts | Broken | None
+    collector: WebFacts | Broken | None = None

@@ -16,6 +16,7 @@ from commands.doctor.database import clock_findings, database_findings, migratio
 from commands.doctor.facts import Facts
 from commands.doctor.finding import Broken, Finding, skipped
 from commands.doctor.probes import (
+    probe_collector,
     probe_database,
     probe_model,
     probe_nats,
@@ -25,6 +26,7 @@ from commands.doctor.probes import (
 )
 from commands.doctor.services import nats_findings, redis_findings
 from commands.doctor.settings import mistakes, port_findings, settings_findings
+from commands.doctor.watchers import report_findings, trace_findings
 from commands.doctor.web import model_findings, project_findings
 from foundation.db import missing
 from foundation.outbound import Outbound
@@ -35,7 +37,10 @@ __all__ = ["diagnose", "visit"]
 WITHIN_S: Final = 15.0
 # An embedded database may have a crash to recover from.
 DATABASE_WITHIN_S: Final = 60.0
-AFTER_SETTINGS: Final = ("port", "database", "migrations", "clock", "model", "project", "NATS", "Redis")
+AFTER_SETTINGS: Final = (
+    *("port", "database", "migrations", "clock", "model", "project", "NATS", "Redis"),
+    *("traces", "reports"),
+)
 
 T = TypeVar("T")
 
@@ -64,6 +69,8 @@ def diagnose(settings: Settings, facts: Facts) -> list[Finding]:
         *project_findings(facts.project, settings),
         *nats_findings(facts.nats),
         *redis_findings(facts.redis),
+        *trace_findings(facts.collector, settings),
+        *report_findings(settings),
     ]
 
 
@@ -71,6 +78,7 @@ async def _facts(settings: Settings) -> Facts:
     outbound = Outbound()
     await outbound.start()
     try:
+        collecting = asyncio.ensure_future(_within(WITHIN_S, probe_collector(settings, outbound)))
         port, database, model, project, nats, redis = await asyncio.gather(
             _within(WITHIN_S, probe_port(settings)),
             _within(DATABASE_WITHIN_S, probe_database(settings)),
@@ -79,9 +87,10 @@ async def _facts(settings: Settings) -> Facts:
             _within(WITHIN_S, probe_nats(settings)),
             _within(WITHIN_S, probe_redis(settings)),
         )
+        collector = await collecting
     finally:
         await outbound.stop()
-    return Facts(port, database, model, project, nats, redis)
+    return Facts(port, database, model, project, nats, redis, collector)
 
 
 async def _within(limit_s: float, probe: Awaitable[T]) -> T | Broken:

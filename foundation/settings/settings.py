@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from foundation.settings.missing import missing
 from foundation.settings.mistakes import SettingsError
+from foundation.settings.observers import is_dsn, read_headers
 from foundation.settings.variables import CreditsOwner, Environment, Mark, Names, Role, Secret, Url, variable
 
 __all__ = ["Settings"]
@@ -132,6 +134,39 @@ class Settings(BaseSettings):
         30, "days an ended run is kept, 1 to 3650", "RUN_RETENTION_DAYS", ge=1, le=3650
     )
 
+    otel_exporter_otlp_endpoint: Url = variable(
+        None, "an OTLP/HTTP collector, http://host:4318", "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    otel_exporter_otlp_traces_endpoint: Url = variable(
+        None, "where it takes traces, if not at /v1/traces", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    )
+    otel_exporter_otlp_headers: Secret = variable(
+        None,
+        "name=value pairs with commas, values percent-encoded",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    )
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = variable(
+        "http/protobuf",
+        "http/protobuf, the only one spoken",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    )
+    otel_service_name: str = variable(
+        "switchyard", "a name of 1 to 100 characters", "OTEL_SERVICE_NAME", min_length=1, max_length=100
+    )
+    otel_traces_sampler_arg: float = variable(
+        1.0, "the part of traces that is kept, 0 to 1", "OTEL_TRACES_SAMPLER_ARG", ge=0, le=1
+    )
+    otel_bsp_schedule_delay: int = variable(
+        5000,
+        "milliseconds a span may wait for others, 100 to 60000",
+        "OTEL_BSP_SCHEDULE_DELAY",
+        ge=100,
+        le=60_000,
+    )
+    sentry_dsn: Secret = variable(None, "a DSN, https://<key>@<host>/<number>", "SENTRY_DSN")
+
     @field_validator("environment", mode="before")
     @classmethod
     def _name_the_environment(cls, value: object) -> object:
@@ -165,7 +200,9 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
-    @field_validator("supabase_url", "openai_base_url")
+    @field_validator(
+        "supabase_url", "openai_base_url", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint"
+    )
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -183,9 +220,19 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
+    @field_validator("otel_exporter_otlp_headers", "sentry_dsn")
+    @classmethod
+    def _is_readable(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        if not (is_dsn(text) if field.field_name == "sentry_dsn" else read_headers(text)):
+            raise ValueError
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
-        if mistakes := _missing(self):
+        if mistakes := missing(self):
             raise SettingsError(mistakes)
         return self
 
@@ -202,7 +249,22 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Values that must appear in no log line."""
         named = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(each.get_secret_value() for each in named if isinstance(each, SecretStr))
+        whole = (each.get_secret_value() for each in named if isinstance(each, SecretStr))
+        return (*whole, *self.otlp_headers.values())
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where spans are sent; None when nothing is traced."""
+        if self.otel_exporter_otlp_traces_endpoint is not None:
+            return self.otel_exporter_otlp_traces_endpoint
+        base = self.otel_exporter_otlp_endpoint
+        return None if base is None else f"{base}/v1/traces"
+
+    @property
+    def otlp_headers(self) -> dict[str, str]:
+        """What is sent along with spans, names in lower case; the values are secrets."""
+        secret = self.otel_exporter_otlp_headers
+        return read_headers(secret.get_secret_value()) if secret is not None else {}
 
     @property
     def model_endpoint(self) -> tuple[str | None, SecretStr | None]:
@@ -221,27 +283,3 @@ class Settings(BaseSettings):
     def jwks_url(self) -> str | None:
         """Where the project publishes its public keys; None without a project."""
         return None if self.supabase_url is None else f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
-
-
-def _missing(settings: Settings) -> list[str]:
-    """A line for each variable that must be set beside those that are."""
-    project = "DATABASE_URL: not set, wants the Postgres connection string of the project in SUPABASE_URL"
-    shared = f"DATABASE_URL: not set, wants the database that ROLE={settings.role} shares with the others"
-    needed = [project] if settings.supabase_url is not None and settings.database_url is None else []
-    if settings.role is not Role.ALL and settings.database_url is None and not needed:
-        needed = [shared]
-    if not settings.is_production:
-        return needed
-    wants = {
-        "DATABASE_URL: not set, wants a postgresql:// connection string (or ALLOW_EMBEDDED=1)": (
-            settings.database_url or settings.allow_embedded
-        ),
-        "SUPABASE_URL: not set, wants the project's address (or SUPABASE_JWT_SECRET for legacy keys)": (
-            settings.supabase_url or settings.supabase_jwt_secret
-        ),
-        "RAILWAY_BACKEND_SECRET: not set, wants a shared secret of at least 32 characters": (
-            settings.railway_backend_secret
-        ),
-        "METRICS_TOKEN: not set, wants a token of at least 16 characters": settings.metrics_token,
-    }
-    return needed + [line for line, value in wants.items() if not value]

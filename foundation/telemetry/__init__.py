@@ -3,7 +3,23 @@
 from foundation.telemetry.health import Health, Readiness
 from foundation.telemetry.logs import bind, configure
 from foundation.telemetry.metrics import Metrics
+from foundation.telemetry.observers import Observers, observers_of
 from foundation.telemetry.pulse import Pulse
+from foundation.telemetry.tracer import Attributes, Kind, Span, Tracer
 from foundation.telemetry.watchdog import Watchdog
 
-__all__ = ["Health", "Metrics", "Pulse", "Readiness", "Watchdog", "bind", "configure"]
+__all__ = [
+    "Attributes",
+    "Health",
+    "Kind",
+    "Metrics",
+    "Observers",
+    "Pulse",
+    "Readiness",
+    "Span",
+    "Tracer",
+    "Watchdog",
+    "bind",
+    "configure",
+    "observers_of",
+]

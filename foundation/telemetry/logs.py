@@ -43,9 +43,15 @@ def configure(level: Level, *, secrets: Iterable[str] = ()) -> None:
     _adopt_standard_library(level)
 
 
-def bind(*, request_id: str | None = None, run_id: UUID | str | None = None) -> AbstractContextManager[None]:
-    """Name the request or run in every line written inside the `with`, also by tasks started there."""
-    names = {"request_id": request_id, "run_id": None if run_id is None else str(run_id)}
+def bind(
+    *, request_id: str | None = None, run_id: UUID | str | None = None, trace_id: str | None = None
+) -> AbstractContextManager[None]:
+    """Name the request, run or trace in every line written inside the `with`, also by tasks started there."""
+    names = {
+        "request_id": request_id,
+        "run_id": None if run_id is None else str(run_id),
+        "trace_id": trace_id,
+    }
     return structlog.contextvars.bound_contextvars(**{key: name for key, name in names.items() if name})
 
 

@@ -133,6 +133,12 @@ class Metrics:
         self.limits_alone = self._gauge(
             "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
         )
+        self.spans_dropped_total = self._counter(
+            "heavy_agent_spans_dropped_total", "Spans that no collector has taken."
+        )
+        self.reports_dropped_total = self._counter(
+            "heavy_agent_reports_dropped_total", "Reports of faults that Sentry has not taken."
+        )
         self.socket_messages_total = self._counter(
             "heavy_agent_socket_messages_total",
             "Messages on sockets, by the status a request would have got.",

@@ -8,10 +8,12 @@ may raise LeaseLost, which an agent lets pass: the run goes on elsewhere.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Final
 from uuid import UUID
 
 from foundation.errors import Json
+from foundation.telemetry import Span
 from heavy_agents import runs
 from heavy_agents.agents.allowance import allowed, is_cut_by_budget
 from heavy_agents.agents.listener import Listener
@@ -147,12 +149,21 @@ class Context:
             await self._run.emit("tool_call", name=shown_name, arguments=shown_arguments(arguments))
             self.spend(Usage(tool_calls=1))
             call = Call(key=self.key(step), spend=self.spend, used=lambda: self._run.usage)
-            outcome = await self._toolbox.call(name, arguments, call)
+            with self._tool_span(name) as span:
+                outcome = await self._toolbox.call(name, arguments, call)
+                if not outcome.ok:
+                    span.fail("tool_failed")
             shown = {"result": outcome.shown()} if outcome.ok else {"error": outcome.error}
             await self._run.emit("tool_result", name=shown_name, ok=outcome.ok, **shown)
             return outcome.to_json()
 
         return Outcome.from_json(await self._run.step(_own(step), work))
+
+    def _tool_span(self, name: str) -> AbstractContextManager[Span]:
+        """A name that no tool here has is the model's own words."""
+        known = name if name in self._toolbox else "unknown"
+        attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": known}
+        return self._run.tracer.span(f"tool {known}", attributes=attributes)
 
     def spend(self, usage: Usage) -> None:
         """Count what was used, at the moment it was bought."""

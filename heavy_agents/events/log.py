@@ -9,6 +9,7 @@ database refuses a batch, each run's part is tried alone, so that one bad event 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -81,7 +82,7 @@ class EventLog:
                 retry_s = RETRY_FIRST_S
             except Exception as error:
                 # Nothing is lost: the same batches are sent again. A flusher that ended would stop every run.
-                log.warning("flush_failed", retry_s=retry_s, exc_info=_unexpected(error))
+                log.log(_level(error), "flush_failed", retry_s=retry_s, exc_info=_unexpected(error))
                 await asyncio.sleep(retry_s)
                 retry_s = min(retry_s * 2, RETRY_MOST_S)
             due, is_paced = self._look()
@@ -150,6 +151,10 @@ class EventLog:
 
 def _ids(texts: Iterable[str]) -> set[UUID]:
     return {UUID(text) for text in texts}
+
+
+def _level(error: Exception) -> int:
+    return logging.WARNING if _unexpected(error) is None else logging.ERROR
 
 
 def _unexpected(error: Exception) -> Exception | None:

@@ -19,6 +19,7 @@ from foundation.ids import new_request_id
 from heavy_agents.llm.attempt import Attempt, Desk, Listener
 from heavy_agents.llm.estimate import estimate_tokens
 from heavy_agents.llm.prompt import Prompt, write
+from heavy_agents.llm.traced import model_span, tell_turn
 from heavy_agents.llm.turn import Turn
 from heavy_agents.llm.verdict import Setback
 
@@ -44,6 +45,12 @@ class Asking:
 
     async def turn(self) -> Turn:
         """Raises: ModelUnavailable, AgentMistake, and what the listener raises."""
+        with model_span(self._desk.tracer, self._prompt) as span:
+            turn = await self._turn()
+            tell_turn(span, turn)
+            return turn
+
+    async def _turn(self) -> Turn:
         self._desk.budget.deposit()
         while True:
             result = await self._try()
@@ -52,6 +59,7 @@ class Asking:
             self._log(result)
             if not await self._may_go_on(result):
                 raise result.error
+            self._desk.tracer.current.event("retry", {"why": result.why})
 
     async def _try(self) -> Turn | Setback:
         call_id = new_request_id()

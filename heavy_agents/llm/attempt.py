@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from foundation.errors import ModelUnavailable
+from foundation.telemetry import Tracer
 from heavy_agents.llm.accumulate import Accumulator
 from heavy_agents.llm.budget import RetryBudget
 from heavy_agents.llm.errors import Broken
@@ -58,6 +59,7 @@ class Desk:
     quirks: Quirks
     tally: Tally
     limits: Limits
+    tracer: Tracer = field(default_factory=Tracer)
 
 
 class Attempt:
@@ -107,6 +109,8 @@ class Attempt:
                 if isinstance(sent, Setback):
                     return sent
                 self.is_answered, self._retries = True, sent.retries
+                if sent.retries:
+                    self._desk.tracer.current.event("retries_of_the_client", {"count": sent.retries})
                 async with sent.feed as feed:
                     await self._follow(feed, patience)
         except Broken as broken:
@@ -151,6 +155,7 @@ class Attempt:
         if self._answer.has_begun and not self._has_begun:
             self._has_begun = True
             patience.begun()
+            self._desk.tracer.current.event("first_token")
             self._desk.tally.first_token(asyncio.get_running_loop().time() - self._began_s)
         if text := self._answer.fresh():
             patience.pause()

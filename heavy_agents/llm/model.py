@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from foundation.errors import HeavyError, ModelUnavailable, NotConfigured
 from foundation.lifecycle import TaskOwner
 from foundation.outbound import Outbound
-from foundation.telemetry import Metrics
+from foundation.telemetry import Metrics, Tracer
 from heavy_agents.llm.asking import Asking
 from heavy_agents.llm.attempt import Desk, Listener
 from heavy_agents.llm.budget import RetryBudget
@@ -41,6 +41,7 @@ class Model:
         outbound: Outbound,
         metrics: Metrics,
         limits: Limits = DEFAULTS,
+        tracer: Tracer | None = None,
     ) -> None:
         """
         Args:
@@ -51,6 +52,7 @@ class Model:
         self._api_key = api_key
         self._outbound = outbound
         self._limits = limits
+        self._tracer = tracer or Tracer()
         self._budget = RetryBudget()
         self._quirks = Quirks()
         self._tally = Tally(metrics)
@@ -109,7 +111,9 @@ class Model:
             if self._desk is None:
                 await asyncio.to_thread(_load)
                 provider = await self._connect(key)
-                self._desk = Desk(provider, self._budget, self._quirks, self._tally, self._limits)
+                self._desk = Desk(
+                    provider, self._budget, self._quirks, self._tally, self._limits, self._tracer
+                )
             return self._desk
 
     async def _connect(self, key: str) -> Provider:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from foundation.db import Database
 from foundation.errors import Json
+from foundation.telemetry import Tracer
 from foundation.workers import Progress
 from heavy_agents.credits import Usage
 from heavy_agents.events import LeaseLost, Writer, tidy
@@ -20,6 +21,7 @@ from heavy_agents.runs.journal import Journal
 from heavy_agents.runs.lease import Lease
 from heavy_agents.runs.meter import Budget, Meter
 from heavy_agents.runs.request import Message, RunRequest
+from heavy_agents.runs.traced import step_span
 
 __all__ = ["OUR_STEP", "Compute", "Context"]
 
@@ -59,6 +61,7 @@ class Context:
         meter: Meter,
         compute: Compute,
         is_stopping: Callable[[], bool],
+        tracer: Tracer | None = None,
         first_chunk: Callable[[float], None] | None = None,
     ) -> None:
         """
@@ -69,6 +72,7 @@ class Context:
         self.run_id = run_id
         self.attempt = attempt
         self.request = request
+        self.tracer = tracer or Tracer()
         self._db = db
         self._lease = lease
         self._writer = writer
@@ -232,9 +236,14 @@ class Context:
         return rows
 
     async def _do(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        with step_span(self.tracer, name):
+            return await self._do_and_journal(name, work)
+
+    async def _do_and_journal(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         self._step_name.set(name)
         used = self._meter.open_step()
         if (discard_after := self._journal.began_before(name)) is not None:
+            self.tracer.current.event("retry", {"attempt": self.attempt})
             await self.emit("retry", attempt=self.attempt, discardAfter=discard_after)
         began_ms = self._meter.elapsed_ms
         result = tidy(await work())

@@ -15,6 +15,7 @@ execution stops itself one second before its lease could have ended.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -33,13 +34,8 @@ from heavy_agents.runs.lease import LEASE_S, Lease
 from heavy_agents.runs.presence import Capacity
 from heavy_agents.runs.reaper import Reaper
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
-from heavy_agents.runs.timing import (
-    HEARTBEAT_RETRY_S,
-    HEARTBEAT_S,
-    IDLE_CLAIM_S,
-    PURGE_S,
-    REAP_S,
-)
+from heavy_agents.runs.timing import HEARTBEAT_RETRY_S, HEARTBEAT_S, IDLE_CLAIM_S, PURGE_S, REAP_S
+from heavy_agents.runs.traced import execution_span
 
 __all__ = ["Engine"]
 
@@ -165,7 +161,8 @@ class Engine:
 
     # Any: as `adopt`.
     async def _execute(self, claim: Mapping[str, Any], lease: Lease) -> None:
-        with bind(run_id=claim["run_id"]):
+        traced = execution_span(self._floor.tracer, claim)
+        with traced as span, bind(run_id=claim["run_id"], trace_id=span.trace_id):
             await self._execute_claim(claim, lease)
 
     # Any: as `adopt`.
@@ -185,6 +182,7 @@ class Engine:
         try:
             with metrics.active_runs.labels(kind=kind).track_inprogress():
                 status = await execution.run()
+            self._floor.tracer.current.set("switchyard.run.status", status)
             log.info("run_left", kind=kind, status=status, epoch=claim["epoch"])
         finally:
             self._end(execution)
@@ -220,7 +218,7 @@ class Engine:
                 await self._claim()
             except Exception as error:
                 # A loop that ended would leave every queued run to others, or to nobody.
-                log.warning("claim_failed", exc_info=_unexpected(error))
+                log.log(_level(error), "claim_failed", exc_info=_unexpected(error))
             try:
                 await asyncio.wait_for(self._woken.wait(), IDLE_CLAIM_S)
             except TimeoutError:
@@ -268,7 +266,7 @@ class Engine:
                     lease_s=LEASE_S,
                 )
         except Exception as error:
-            log.warning("heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
+            log.log(_level(error), "heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
             return HEARTBEAT_RETRY_S
         return self._heard(answer, asked=leases, sent_at_s=sent_at_s)
 
@@ -287,6 +285,10 @@ class Engine:
                 execution.stop(Stop.CANCEL)
         is_complete = len(renewed) + len(lost) == len(asked)
         return HEARTBEAT_S if is_complete else HEARTBEAT_RETRY_S
+
+
+def _level(error: Exception) -> int:
+    return logging.WARNING if _unexpected(error) is None else logging.ERROR
 
 
 def _unexpected(error: Exception) -> Exception | None:

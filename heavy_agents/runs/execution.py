@@ -17,7 +17,7 @@ import structlog
 from foundation.clock import Clock
 from foundation.db import Database
 from foundation.errors import HeavyError
-from foundation.telemetry import Metrics
+from foundation.telemetry import Metrics, Tracer
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
 from heavy_agents.runs.agent import Agent
@@ -53,6 +53,7 @@ class Floor:
         compute: Compute,
         metrics: Metrics,
         clock: Clock,
+        tracer: Tracer | None = None,
     ) -> None:
         """`lease_db` has connections of its own: requests must never keep a heartbeat waiting."""
         self.db = db
@@ -62,6 +63,7 @@ class Floor:
         self.compute = compute
         self.metrics = metrics
         self.clock = clock
+        self.tracer = tracer or Tracer()
 
 
 class Execution:
@@ -101,6 +103,7 @@ class Execution:
             journal=Journal(floor.db, lease, claim),
             meter=self._meter,
             compute=floor.compute,
+            tracer=floor.tracer,
             is_stopping=self._stop.done,
             # After a lost worker the person has seen text before, or has waited too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
@@ -172,7 +175,10 @@ class Execution:
             raise LeaseLost
         if error is not None:
             # What an agent says to the person may repeat what a model or a stranger's server said.
-            log.warning("agent_failed", exc_info=None if isinstance(error, SPOKEN) else error)
+            if isinstance(error, SPOKEN):
+                log.warning("agent_failed")
+            else:
+                log.error("agent_failed", kind=self._agent.kind, exc_info=error)
             return failed(error)
         return succeeded(work.result())
 
@@ -212,6 +218,8 @@ class Execution:
             raise LeaseLost
         self._floor.hub.publish(self.run_id, [*events, *decode([answer["event"]])])
         self._ends.count(answer.get("end"), is_platforms=ending.is_platforms)
+        if ending.status == "failed" and ending.code is not None:
+            self._floor.tracer.current.fail(ending.code)
         return ending.status
 
     async def _close(self) -> list[Event]:

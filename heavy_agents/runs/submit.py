@@ -16,6 +16,7 @@ from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, Draining, HeavyError, Json
 from foundation.ids import new_run_id, new_token
 from foundation.settings import CreditsOwner
+from foundation.telemetry import Tracer
 from heavy_agents.events import Event
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
@@ -23,6 +24,7 @@ from heavy_agents.runs.lease import LEASE_S
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
 from heavy_agents.runs.seen import SeenAgents
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S
+from heavy_agents.runs.traced import stored_with_trace
 
 __all__ = ["Order", "Submission", "Submitter"]
 
@@ -82,12 +84,21 @@ class Submission:
 
 
 class Submitter:
-    def __init__(self, db: Database, engine: Engine, *, clock: Clock, credits_owner: CreditsOwner) -> None:
+    def __init__(
+        self,
+        db: Database,
+        engine: Engine,
+        *,
+        clock: Clock,
+        credits_owner: CreditsOwner,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._db = db
         self._engine = engine
         self._clock = clock
         self._credits_owner = credits_owner
         self._seen = SeenAgents()
+        self._tracer = tracer or Tracer()
 
     async def submit(self, order: Order) -> Submission:
         """Accept a run, or join the one its idempotency key has made.
@@ -97,6 +108,14 @@ class Submitter:
             Draining, DatabaseUnavailable: nothing was held and nothing stored (after the last one: unless
             the answer was lost thrice, and then the run is executed and a retry with its key joins it).
         """
+        with self._tracer.span("run.submit") as span:
+            submission = await self._submit(order)
+            span.set("switchyard.run.id", submission.run["run_id"])
+            span.set("switchyard.agent.kind", submission.run["kind"])
+            span.set("switchyard.run.joined", submission.joined)
+            return submission
+
+    async def _submit(self, order: Order) -> Submission:
         if self._engine.is_draining:
             raise Draining("this server is restarting; send the request again")
         if (run := await self._earlier(order)) is not None:
@@ -204,7 +223,7 @@ class Submitter:
             "run_id": str(new_run_id()),
             "user_id": str(order.user_id),
             "agent_id": str(order.agent_id),
-            "agent": agent.stored,
+            "agent": stored_with_trace(agent.stored, self._tracer),
             "messages": [{"role": message.role, "content": message.content} for message in order.messages],
             "input": order.input if packed is None else None,
             "input_base64": packed,

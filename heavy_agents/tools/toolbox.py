@@ -49,6 +49,10 @@ class Toolbox:
         """The tools as Chat Completions takes them."""
         return [_spec(tool) for tool in self._tools.values()]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether a tool has this name."""
+        return name in self._tools
+
     async def call(self, name: str, arguments: str, call: Call) -> Outcome:
         """Call the tool `name`. Raises nothing but CancelledError.
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from foundation.telemetry import Metrics
 from routing.middleware.failures import broke_off
 
-__all__ = ["Access"]
+__all__ = ["UNMATCHED", "Access", "method_of", "route_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +60,20 @@ class Access:
             self._record(scope, status, first_byte_s=first_byte_s or took_s, took_s=took_s)
 
     def _record(self, scope: Scope, status: int, *, first_byte_s: float, took_s: float) -> None:
-        route = getattr(scope.get("route"), "path_format", UNMATCHED)
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        route, method = route_of(scope), method_of(scope)
         self._metrics.http_requests_total.labels(route=route, method=method, status=str(status)).inc()
         self._metrics.http_request_seconds.labels(route=route).observe(first_byte_s)
         say = log.debug if route.startswith(("/health", "/metrics")) else log.info
         say("request", method=method, route=route, status=status, took_ms=round(took_s * 1000, 1))
+
+
+def route_of(scope: Scope) -> str:
+    """The template of the route, which is known once the request has found it."""
+    route: str = getattr(scope.get("route"), "path_format", UNMATCHED)
+    return route
+
+
+def method_of(scope: Scope) -> str:
+    """One of those there are: a client may write anything."""
+    method: str = scope["method"]
+    return method if method in METHODS else "other"

@@ -15,6 +15,7 @@ from foundation.errors import (
 )
 from foundation.identity import Caller
 from foundation.limits import RequestLimitReached, caller_key
+from foundation.telemetry import Kind, bind
 from heavy_agents.events import Page
 from routing.cursors import parse_after, parse_run_id
 from routing.models import order_of
@@ -96,17 +97,26 @@ class Session:
         self._refused = 0
 
     async def _answer(self, document: dict[str, Json], request_id: str | None) -> None:
-        match message_of(document):
-            case Execute() as execute:
-                await self._execute(execute, request_id)
-            case Resume() as resume:
-                await self._resume(resume)
-            case Cancel() as cancel:
-                await self._cancel(parse_run_id(cancel.run_id))
+        message = message_of(document)
+        match message:
+            case Execute() | Resume() | Cancel():
+                await self._answer_traced(message, request_id)
             case Auth() as auth:
                 await self._refresh(auth.token)
             case Ping():
                 await self._connection.send(pong_message(self._rooms.clock.now()))
+
+    async def _answer_traced(self, message: Execute | Resume | Cancel, request_id: str | None) -> None:
+        """What is about a run has a span each; the socket itself may last for days."""
+        span = self._rooms.tracer.span(f"socket {message.type}", kind=Kind.SERVER)
+        with span as opened, bind(trace_id=opened.trace_id):
+            match message:
+                case Execute():
+                    await self._execute(message, request_id)
+                case Resume():
+                    await self._resume(message)
+                case Cancel():
+                    await self._cancel(parse_run_id(message.run_id))
 
     async def _execute(self, message: Execute, request_id: str | None) -> None:
         self._following.check()

@@ -1,6 +1,7 @@
 -- Accepting a run of an agent that the caller has seen before, without asking for the agent first: one round
 -- trip instead of two.
 
+-- A run keeps the place in its trace beside its agent, and that is no part of what was seen.
 -- The lock is the one that runs_submit takes, so that a repeated call never judges a run by an agent that has
 -- changed since the first call.
 create function public.switchyard_runs_submit_seen(
@@ -29,7 +30,7 @@ as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended(p_run_id::text, 0));
   if not exists (select from switchyard.runs r where r.id = p_run_id and r.user_id = p_user_id)
-    and switchyard.agent_snapshot(switchyard.agent_visible(p_user_id, p_agent_id)) <> p_agent then
+    and switchyard.agent_snapshot(switchyard.agent_visible(p_user_id, p_agent_id)) <> p_agent - 'traceparent' then
     return null;
   end if;
   return public.switchyard_runs_submit(

@@ -37,6 +37,7 @@ Finding = dict[str, Any]
 async def web() -> AsyncIterator[Web]:
     async with serve_web() as web:
         web.reply(JWKS, KEYS)
+        web.reply("/v1/traces")
         yield web
 
 
@@ -66,10 +67,15 @@ async def test_a_set_up_in_order_is_well(demo_url: str, web: Web, tmp_path: Path
             DEFAULT_MODEL="scripted",
             NATS_URL=f"nats://127.0.0.1:{nats}",
             REDIS_URL=redis.url,
+            OTEL_EXPORTER_OTLP_ENDPOINT=web.url,
+            OTEL_EXPORTER_OTLP_HEADERS="x-team=the-key-of-a-collector",
+            SENTRY_DSN="https://key@sentry.example/1",
         )
 
     assert code == WELL
     assert {each["level"] for each in found.values()} == {"ok"}
+    (export,) = web.asked_for("/v1/traces")
+    assert (export.method, export.body, export.headers["x-team"]) == ("POST", b"", "the-key-of-a-collector")
     assert found["NATS"]["says"].startswith("nats-server 2.")
     assert found["Redis"]["says"].startswith("Redis 6.")
     assert found["database"]["says"].startswith("Postgres 18.")
@@ -150,6 +156,8 @@ async def test_what_is_down_is_wrong_and_what_is_not_set_is_off(tmp_path: Path) 
         "project",
         "NATS",
         "Redis",
+        "traces",
+        "reports",
     }
     assert not (tmp_path / "data").exists()
 
@@ -243,7 +251,7 @@ async def test_wrong_settings_are_findings_and_nothing_else_is_tried(tmp_path: P
     assert (code, err) == (UNWELL, "")
     lines = out.splitlines()
     assert lines[0].startswith("wrong    settings: PORT: got 'many'")
-    assert sum(line.startswith("skipped  ") for line in lines) == 8
+    assert sum(line.startswith("skipped  ") for line in lines) == 10
     assert lines[-1] == "2 wrong"
 
 

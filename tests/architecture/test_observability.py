@@ -16,7 +16,7 @@ from starlette.routing import Route
 from foundation.telemetry import Metrics
 from heavy_agents.llm.tally import OUTCOMES
 from heavy_agents.runs.ends import REAPED, STATUSES
-from routing.app import AREAS
+from routing.app import AREAS, PROBES
 from routing.socket.inbound import MODELS
 from tests.support.alerts import OBSERVABILITY, alerts, recordings
 from tests.support.promql import Series, Wrong, labels_of, matchers_of, series_of
@@ -86,7 +86,9 @@ def _matches_a_route(pattern: str) -> bool:
 
 @cache
 def _paths() -> list[str]:
-    return [route.path for area in AREAS for route in area.router().routes if isinstance(route, Route)]
+    return [
+        route.path for area in (*AREAS, *PROBES) for route in area.router().routes if isinstance(route, Route)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from foundation.errors import Json
 from tests.support.model import ModelServer, serve_model
 from tests.support.server import Document, Person, TestServer, messages, running_server
 
-__all__ = ["ChatServer", "ask", "chatting", "usage"]
+__all__ = ["KEY", "ChatServer", "ask", "chatting", "usage"]
 
 KEY = "the-model-key-of-these-tests"
 

@@ -17,6 +17,7 @@ from commands.doctor.report import as_json, as_lines, is_well, summary
 from commands.doctor.services import FAULTS, nats_findings, redis_findings
 from commands.doctor.settings import mistakes, port_findings, settings_findings
 from commands.doctor.verb import diagnose
+from commands.doctor.watchers import report_findings, trace_findings
 from commands.doctor.web import model_findings, project_findings
 from foundation.db import MigrationError, Sight, Trouble, missing
 from foundation.settings import Settings
@@ -259,14 +260,48 @@ def test_nats_and_redis_are_off_or_on_or_at_fault() -> None:
         assert "{" not in found.todo
 
 
+@pytest.mark.parametrize(
+    ("facts", "level", "sentence"),
+    [
+        (None, Level.OFF, "nothing is traced"),
+        (WebFacts("c:4318", status=200), Level.OK, "c:4318 takes spans; 1 of the traces is kept"),
+        (WebFacts("c:4318", status=401), Level.WRONG, "refuses the spans (401)"),
+        (WebFacts("c:4317", status=404), Level.WRONG, "takes no spans there (404)"),
+        (WebFacts("c:4318", failure="c could not be reached"), Level.WRONG, "could not be reached"),
+        (Broken("not finished within 15 s"), Level.WRONG, "not finished"),
+    ],
+)
+def test_a_collector_is_told_by_what_it_answers(
+    facts: WebFacts | Broken | None, level: Level, sentence: str
+) -> None:
+    (found,) = trace_findings(facts, settings())
+
+    assert found.level is level
+    assert sentence in found.says
+
+
+def test_a_collector_that_gets_nothing_is_something_to_know_about() -> None:
+    (found,) = trace_findings(WebFacts("c:4318", status=200), settings(OTEL_TRACES_SAMPLER_ARG=0))
+
+    assert found.level is Level.WARNING
+
+
+def test_where_faults_are_reported_is_told_without_the_key() -> None:
+    (told,) = report_findings(settings(SENTRY_DSN="https://the-key@sentry.example/1"))
+    (unset,) = report_findings(settings())
+
+    assert told.says == "faults are reported to sentry.example, which was not asked"
+    assert unset.level is Level.OFF
+
+
 def test_a_check_that_broke_is_wrong_and_the_others_are_told_all_the_same() -> None:
     broken = Broken("the check broke: RuntimeError: no")
-    facts = Facts(broken, broken, model=broken, project=broken, nats=broken, redis=broken)
+    facts = Facts(broken, broken, model=broken, project=broken, nats=broken, redis=broken, collector=broken)
 
     found = diagnose(settings(), facts)
 
     said = [each.check for each in found if each.says == broken.why]
-    assert said == ["port", "database", "model", "project", "NATS", "Redis"]
+    assert said == ["port", "database", "model", "project", "NATS", "Redis", "traces"]
     assert not is_well(found)
 
 

@@ -62,6 +62,13 @@ def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
         ("REDIS_URL", "http://user:short-secret@redis"),
         ("REDIS_URL", "redis://user:short-secret/with-a-slash@redis:6379"),
         ("NATS_URL", "http://user:short-secret@nats"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "no-pair-short-secret"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=short-secret,b="),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api key=short-secret"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=short-secret%0D%0Ahost: x"),
+        ("SENTRY_DSN", "https://short-secret@sentry.example"),
+        ("SENTRY_DSN", "https://sentry.example/short-secret/1"),
+        ("SENTRY_DSN", "ftp://short-secret@sentry.example/1"),
     ],
 )
 def test_a_refused_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -205,3 +212,49 @@ def test_production_alone_is_not_railway(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setenv(name, value)
 
     assert not load().is_on_railway
+
+
+def test_traces_go_below_the_collectors_address_unless_it_takes_them_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load().traces_url is None
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/")
+    assert load().traces_url == "http://collector:4318/v1/traces"
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://api.example/spans")
+    assert load().traces_url == "https://api.example/spans"
+
+
+def test_headers_of_a_collector_are_pairs_whose_values_are_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "X-Team=a%20b%3D, authorization=Basic cXc=,")
+
+    settings = load()
+
+    assert settings.otlp_headers == {"x-team": "a b=", "authorization": "Basic cXc="}
+    assert {"a b=", "Basic cXc="} <= set(settings.secrets)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "always"),
+        ("OTEL_TRACES_SAMPLER_ARG", "nan"),
+        ("OTEL_SERVICE_NAME", ""),
+    ],
+)
+def test_a_wrong_setting_of_traces_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    (line,) = mistakes(monkeypatch, **{variable: value})
+
+    assert line.startswith(f"{variable}: got {value!r}, wants ")
+
+
+def test_a_dsn_may_have_a_path_and_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTRY_DSN", "http://key@sentry.internal:9000/prefix/42")
+
+    assert load().sentry_dsn is not None

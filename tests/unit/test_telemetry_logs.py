@@ -52,6 +52,18 @@ def test_configuring_again_changes_loggers_that_are_in_use() -> None:
     assert [line["event"] for line in lines] == ["b", "c"]
 
 
+def test_a_line_inside_a_recorded_trace_names_it_and_no_other_does() -> None:
+    lines = lines_of("""
+configure("info")
+with bind(trace_id="t1"):
+    log.info("inside")
+with bind(request_id="q1", trace_id=None):
+    log.info("unrecorded")
+""")
+
+    assert [line.get("trace_id") for line in lines] == ["t1", None]
+
+
 def test_the_request_and_the_run_are_in_every_line_inside_and_none_outside() -> None:
     lines = lines_of("""
 configure("info")

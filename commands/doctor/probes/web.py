@@ -1,6 +1,7 @@
-"""Asking the model endpoint for its models and the project for its keys: no token is bought.
+"""Asking the model endpoint for its models, the project for its keys, the collector whether it takes spans.
 
-Through the one guarded way out, as the server itself would; both addresses are the operator's own.
+Nothing is bought. Through the one guarded way out, as the server itself would; the addresses are the
+operator's own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from foundation.errors import HeavyError
 from foundation.outbound import Fetched, Outbound
 from foundation.settings import Settings
 
-__all__ = ["probe_model", "probe_project"]
+__all__ = ["probe_collector", "probe_model", "probe_project"]
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 WITHIN_S: Final = 8.0
@@ -44,12 +45,31 @@ async def probe_project(settings: Settings, outbound: Outbound) -> WebFacts | No
     return await _ask(settings.jwks_url, outbound, headers={}, listed=("keys", "kid"))
 
 
+async def probe_collector(settings: Settings, outbound: Outbound) -> WebFacts | None:
+    """By an export of no spans, which changes nothing; None where nothing is traced."""
+    if settings.traces_url is None:
+        return None
+    headers = {**settings.otlp_headers, "content-type": "application/x-protobuf"}
+    return await _ask(settings.traces_url, outbound, headers=headers, listed=("", ""), body=b"")
+
+
 async def _ask(
-    url: str, outbound: Outbound, *, headers: Mapping[str, str], listed: tuple[str, str]
+    url: str,
+    outbound: Outbound,
+    *,
+    headers: Mapping[str, str],
+    listed: tuple[str, str],
+    body: bytes | None = None,
 ) -> WebFacts:
     try:
         answer = await outbound.fetch(
-            url, headers=headers, timeout_s=WITHIN_S, max_bytes=MAX_BYTES, allow_private=True
+            url,
+            method="GET" if body is None else "POST",
+            headers=headers,
+            body=body,
+            timeout_s=WITHIN_S,
+            max_bytes=MAX_BYTES,
+            allow_private=True,
         )
     except HeavyError as error:
         return WebFacts(_host(url), failure=str(error))
