@@ -16,7 +16,7 @@ import httpcore2
 from foundation.outbound.addresses import Address
 from foundation.outbound.errors import BlockedAddress, OutboundFailed
 from foundation.outbound.resolve import Resolver
-from foundation.outbound.stream import FrugalStream
+from foundation.outbound.stream import open_stream
 from foundation.outbound.targets import check_address
 
 __all__ = ["GuardedNetwork"]
@@ -30,7 +30,6 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
     def __init__(self, resolver: Resolver, *, allow_private: bool) -> None:
         self._resolver = resolver
         self._allow_private = allow_private
-        self._network = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -43,17 +42,15 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         failure: Exception = OutboundFailed(f"{host} has no address")
         for address in (await self._permitted(host))[:MAX_TRIES]:
             try:
-                stream = await self._network.connect_tcp(
+                return await open_stream(
                     str(address),
                     port,
-                    timeout=timeout,
+                    timeout_s=timeout,
                     local_address=local_address,
-                    socket_options=socket_options,
+                    options=socket_options or (),
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
-            else:
-                return FrugalStream(stream)
         raise failure
 
     async def connect_unix_socket(

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 import httpcore2
 import httpx2
 
+from foundation.outbound.body import direct_body
 from foundation.outbound.connect import GuardedNetwork
 from foundation.outbound.errors import OutboundFailed
 from foundation.outbound.resolve import Resolver
@@ -45,9 +46,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         )
         if not isinstance(answer.stream, AsyncIterable):
             raise OutboundFailed("the answer cannot be read asynchronously")
-        return httpx2.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer.stream), request=request
-        )
+        body = direct_body(answer, request) or _Body(answer.stream)
+        return httpx2.Response(answer.status, headers=answer.headers, stream=body, request=request)
 
     async def aclose(self) -> None:
         await self._pool.aclose()

@@ -57,6 +57,17 @@ async def test_a_worker_with_a_free_slot_gets_the_run_at_once(sql: Sql) -> None:
     assert (claim["steps"], claim["unfinished"], claim["deadline_in_ms"]) == ([], {}, None)
 
 
+async def test_a_first_claim_says_as_much_as_a_later_one(sql: Sql) -> None:
+    first = await sql.running(await sql.user())
+    await sql.expire(first["run_id"])
+    await sql.reap()
+
+    [second] = await sql.claim("w2")
+
+    assert (first["epoch"], second["epoch"]) == (1, 2)
+    assert first.keys() == second.keys()
+
+
 async def test_a_fresh_run_does_not_slip_past_those_that_wait(sql: Sql) -> None:
     user = await sql.user()
     await sql.queued(user)
