@@ -145,9 +145,8 @@ def _shake_hands(
     status, fields = _parsed(head)
     if status != 101:
         raise Refused(status)
-    proof = base64.b64encode(
-        hashlib.sha1((key + MAGIC).encode(), usedforsecurity=False).digest()
-    ).decode()  # RFC 6455
+    digest = hashlib.sha1((key + MAGIC).encode(), usedforsecurity=False).digest()  # noqa: S324 - RFC 6455
+    proof = base64.b64encode(digest).decode()
     if fields.get("sec-websocket-accept") != proof:
         raise Unreachable("101 from something that speaks no WebSocket")
     return WebSocket(connection.sock, unread=unread, protocol=fields.get("sec-websocket-protocol", ""))
