@@ -145,7 +145,7 @@ def _shake_hands(
     status, fields = _parsed(head)
     if status != 101:
         raise Refused(status)
-    digest = hashlib.sha1((key + MAGIC).encode(), usedforsecurity=False).digest()  # noqa: S324 - RFC 6455
+    digest = hashlib.sha1((key + MAGIC).encode(), usedforsecurity=False).digest()
     proof = base64.b64encode(digest).decode()
     if fields.get("sec-websocket-accept") != proof:
         raise Unreachable("101 from something that speaks no WebSocket")
