@@ -10,20 +10,27 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from foundation.db import seed
 from tests.support.audit import audit
+from tests.support.database import MIGRATIONS, DatabaseServer, drop, fresh_database
 from tests.support.process import ServerProcess, run_command, until
 from tests.support.stage import ANSWER, Stage, Talk, open_stage
 
 WORKER = ("railway_server.py", "worker")
 
 
-@pytest.fixture
-async def stage(demo_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with open_stage(demo_url, tmp_path) as opened:
+@pytest.fixture(scope="module")
+async def stage(
+    database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    url = await fresh_database(database_server)
+    await seed(url, file=MIGRATIONS.parent / "seed.sql")
+    async with open_stage(url, tmp_path_factory.mktemp("roles")) as opened:
         yield opened
+    await drop(database_server, url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def web(stage: Stage) -> AsyncIterator[ServerProcess]:
     async with ServerProcess.of({**stage.settings, "ROLE": "web"}) as running:
         yield running
@@ -59,11 +66,10 @@ async def test_a_run_waits_at_the_front_door_until_a_worker_takes_it(
 ) -> None:
     talk = await begin(stage, web, "waits")
     assert await workers_of(stage, talk) == [None]
-    assert await has_slots(web, 0)
 
     async with worker(stage) as takes:
         await talk.follow(web)
-        await until(lambda: has_slots(web, 32), within_s=10)
+        await until(lambda: has_slots(web, 32), within_s=20)
         executed = (await takes.client.get("/metrics/summary")).json()
         accepted = (await web.client.get("/metrics/summary")).json()
 
@@ -72,6 +78,7 @@ async def test_a_run_waits_at_the_front_door_until_a_worker_takes_it(
     assert [message["seq"] for message in talk.seen] == list(range(1, len(talk.seen) + 1))
     assert executed["runs"] == {"succeeded": 1, "failed": 0, "cancelled": 0}
     assert accepted["runs"] == {}
+    await until(lambda: has_slots(web, 0), within_s=20)
     assert await audit(stage.sql, await stage.calls()) == []
 
 

@@ -10,16 +10,18 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from commands.departure import EXIT_CODE
+from foundation.db import seed
 from tests.support.crowd import half_a_body, idle_connection, idle_socket, probe, reads_nothing
-from tests.support.database import open_folder
+from tests.support.database import MIGRATIONS, DatabaseServer, drop, fresh_database, open_folder
 from tests.support.leaving import SLACK_S, Leaver, Watcher, leaver, made_agent, text
 from tests.support.process import ServerProcess, start_command, until
 from tests.support.relay import relaying
@@ -32,6 +34,7 @@ SEED = int(os.environ.get("SWITCHYARD_SEED", "1127"))
 COUNT = 160
 HOWS = ("floods", "ignores", "threads")
 CROWD = {"idle": idle_connection, "socket": idle_socket, "half": half_a_body}
+OVERRUNS = "heavy_agent_drain_overruns_total"
 PHASES = ["told_to_leave", "runs_given_back", "readers_sent_away", "connections_closed", "left"]
 
 
@@ -46,15 +49,38 @@ def settings(demo_url: str, tmp_path: Path) -> dict[str, str]:
     return {"DATABASE_URL": demo_url, "DATA_DIR": str(tmp_path)}
 
 
+@dataclass(frozen=True)
+class Ground:
+    """A database with a server that stays on it, and goes on with what others leave."""
+
+    settings: dict[str, str]
+    sql: Connection
+    agent_id: str
+    stays: ServerProcess
+
+    async def overruns(self) -> str:
+        """As the server that stays has counted them."""
+        figures = (await self.stays.client.get("/metrics")).text
+        return next(line for line in figures.splitlines() if line.startswith(OVERRUNS))
+
+
+@pytest.fixture(scope="module")
+async def ground(
+    database_server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Ground]:
+    url, folder = await fresh_database(database_server), tmp_path_factory.mktemp("ground")
+    await seed(url, file=MIGRATIONS.parent / "seed.sql")
+    settings = {"DATABASE_URL": url, "DATA_DIR": str(folder)}
+    async with connected(url) as sql, leaver(settings, folder, drain_s=60, name="stays") as stays:
+        yield Ground(settings, sql, await made_agent(sql), stays.server)
+    await drop(database_server, url)
+
+
 async def test_a_server_leaves_in_order_and_another_goes_on_with_its_runs(
-    sql: Connection, settings: dict[str, str], tmp_path: Path
+    ground: Ground, tmp_path: Path
 ) -> None:
-    agent_id = await made_agent(sql)
-    async with (
-        leaver(settings, tmp_path, drain_s=60, name="stays") as stays,
-        leaver(settings, tmp_path, drain_s=8) as leaves,
-        AsyncExitStack() as stack,
-    ):
+    agent_id, before = ground.agent_id, await ground.overruns()
+    async with leaver(ground.settings, tmp_path, drain_s=8) as leaves, AsyncExitStack() as stack:
         said = await leaves.begin(agent_id, words=COUNT)
         stubborn = await leaves.begin(agent_id, how="ignores")
         await leaves.until_stubborn(stubborn)
@@ -91,14 +117,13 @@ async def test_a_server_leaves_in_order_and_another_goes_on_with_its_runs(
         assert socket.seen[-1] == {"type": "reconnect", "reason": "restarting"}
         assert socket.close_code == 1012
 
-        await asyncio.gather(stream.read(stays.server), Watcher(stubborn).read(stays.server))
+        await asyncio.gather(stream.read(ground.stays), Watcher(stubborn).read(ground.stays))
         assert stream.events[-1]["type"] == "done"
         assert [each["seq"] for each in stream.events] == list(range(1, len(stream.events) + 1))
         assert text(stream.events) == "".join(words(COUNT))
-        await stays.server.client.post(f"/api/runs/{answer.json()['runId']}/cancel")
-        assert await sql.fetchval("select public.switchyard_audit()") == []
-        figures = (await stays.server.client.get("/metrics")).text
-        assert "heavy_agent_drain_overruns_total 0.0" in figures
+        await ground.stays.client.post(f"/api/runs/{answer.json()['runId']}/cancel")
+        assert await ground.sql.fetchval("select public.switchyard_audit()") == []
+        assert await ground.overruns() == before
 
 
 async def _has_words(*watchers: Watcher) -> bool:
@@ -154,15 +179,14 @@ async def test_a_server_leaves_in_time_whatever_its_clients_and_agents_do(
 
 
 async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
-    sql: Connection, settings: dict[str, str], tmp_path: Path
+    ground: Ground, tmp_path: Path
 ) -> None:
-    agent_id = await made_agent(sql)
-    place = urlsplit(settings["DATABASE_URL"])
+    place = urlsplit(ground.settings["DATABASE_URL"])
     assert place.port is not None
     async with relaying(place.port) as relay:
         through = place._replace(netloc=f"{place.netloc.rpartition(':')[0]}:{relay.port}").geturl()
-        async with leaver({**settings, "DATABASE_URL": through}, tmp_path, drain_s=3) as leaves:
-            watcher = Watcher(await leaves.begin(agent_id, words=COUNT))
+        async with leaver({**ground.settings, "DATABASE_URL": through}, tmp_path, drain_s=3) as leaves:
+            watcher = Watcher(await leaves.begin(ground.agent_id, words=COUNT))
             reading = asyncio.create_task(watcher.read(leaves.server))
             await until(lambda: _has_words(watcher), within_s=10)
             relay.silence()
@@ -174,35 +198,31 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
             assert watcher.sent_away.is_set()
             assert leaves.line("left")["after_ms"] <= 3000
             assert leaves.line("runs_given_back")["left"] == 1
-    async with leaver(settings, tmp_path, drain_s=3, name="next") as goes_on:
-        await watcher.read(goes_on.server)
+    await watcher.read(ground.stays)
     assert watcher.events[-1]["type"] == "done"
     assert text(watcher.events) == "".join(words(COUNT))
 
 
-async def test_a_server_that_hangs_is_ended_and_others_count_it(
-    sql: Connection, settings: dict[str, str], tmp_path: Path
-) -> None:
-    agent_id = await made_agent(sql)
-    async with leaver(settings, tmp_path, drain_s=60, name="stays") as stays:
-        async with leaver(settings, tmp_path, drain_s=1) as hangs:
-            run_id = await hangs.begin(agent_id, how="hangs")
-            await hangs.until_stubborn(run_id)
+async def test_a_server_that_hangs_is_ended_and_others_count_it(ground: Ground, tmp_path: Path) -> None:
+    before = await ground.overruns()
+    async with leaver(ground.settings, tmp_path, drain_s=1) as hangs:
+        run_id = await hangs.begin(ground.agent_id, how="hangs")
+        await hangs.until_stubborn(run_id)
 
-            hangs.server.process.terminate()
+        hangs.server.process.terminate()
 
-            assert await hangs.exit_code() == EXIT_CODE
-            assert hangs.line("drain_overrun")["within_s"] == 1
+        assert await hangs.exit_code() == EXIT_CODE
+        assert hangs.line("drain_overrun")["within_s"] == 1
+    watcher = Watcher(run_id)
+    await watcher.read(ground.stays)
+    assert watcher.events[-1]["type"] == "done"
+    counted = f"{OVERRUNS} {float(before.removeprefix(OVERRUNS)) + 1}"
+    await until(lambda: _is(ground.overruns, counted), within_s=20)
+    assert await ground.sql.fetchval("select public.switchyard_audit()") == []
 
-        async def is_counted() -> bool:
-            figures = (await stays.server.client.get("/metrics")).text
-            return "heavy_agent_drain_overruns_total 1.0" in figures
 
-        await until(is_counted, within_s=20)
-        watcher = Watcher(run_id)
-        await watcher.read(stays.server)
-        assert watcher.events[-1]["type"] == "done"
-        assert await sql.fetchval("select public.switchyard_audit()") == []
+async def _is(ask: Callable[[], Awaitable[str]], wanted: str) -> bool:
+    return await ask() == wanted
 
 
 async def test_a_server_told_to_go_while_it_starts_leaves_nothing_half_made(tmp_path: Path) -> None:
