@@ -13,7 +13,7 @@ from tests.architecture.sources import ENTRY, ROOT, our_files, rooms
 from tests.support.image import Context, stages
 
 DOCKERFILES = ("Dockerfile.nats", "Dockerfile.railway")
-SCRIPTS = ("deploy/nats/start",)
+SCRIPTS = ("deploy/nats/start", "scripts/rehearse-image")
 # Beside the rooms: what a first start and `demo` show, and what must accompany the code.
 BESIDE_THE_ROOMS = frozenset({f"{ENTRY}.py", "LICENSE"})
 FOLDERS_BESIDE_THE_ROOMS = ("supabase/migrations", "supabase/seed.sql", "demo/series")

@@ -1,4 +1,4 @@
-"""A Dockerfile without a container engine: what it says, and which files it brings."""
+"""A Dockerfile without a container engine: what it says, what it brings, its steps done in a bare root."""
 
 from tests.support.image.context import Context
 from tests.support.image.dockerfile import Instruction, Stage, stages
