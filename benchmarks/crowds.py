@@ -31,7 +31,7 @@ from tests.support.database import DatabaseServer
 __all__ = ["Load", "measure"]
 
 SETTLE_S: Final = 2.0
-QUIET_S: Final = 5.0
+QUIET_S: Final = 3.0
 A_USER: Final = 5
 KILOBYTE: Final = 1024
 EACH: Final = "kB each"

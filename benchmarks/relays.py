@@ -64,10 +64,11 @@ async def measure(load: Load, *, rounds: int, json_file: Path | None, only: Sequ
     async with _subjects(load) as subjects, child("benchmarks.listeners") as listeners:
         for number in range(rounds + 1):
             for subject in subjects:
-                if only is None or subject.name in only:
-                    measured = await _round(load, subject, listeners)
-                    if number > 0:  # the first one warms up
-                        table.add(subject.name, measured)
+                if only is not None and subject.name not in only:
+                    continue
+                measured = await _round(load, subject, listeners)
+                if number > 0 and measured is not None:  # the first one warms up
+                    table.add(subject.name, measured)
     table.print()
     if json_file is not None:
         libraries = ("openai", "httpx2", "starlette", "uvicorn", "asyncpg")
@@ -76,7 +77,7 @@ async def measure(load: Load, *, rounds: int, json_file: Path | None, only: Sequ
         write_figures(json_file, [asdict(each) for each in table.medians()], about=about)
 
 
-async def _round(load: Load, subject: Subject, listeners: Child) -> dict[str, float]:
+async def _round(load: Load, subject: Subject, listeners: Child) -> dict[str, float] | None:
     listeners.tell({"port": subject.port, "requests": subject.requests(), "over_s": BEGIN_OVER_S})
     from_s, to_s = load.window_s
     await asyncio.sleep(from_s)
@@ -85,7 +86,9 @@ async def _round(load: Load, subject: Subject, listeners: Child) -> dict[str, fl
     after = _Look.at(subject.process)
     heard = await listeners.answer()
     if len(heard["sent_ns"]) != load.streams * load.tokens:
-        raise RuntimeError(f"{subject.name} passed on {len(heard['sent_ns'])} words")
+        # On a machine that stands still for seconds leases run out, and runs begin again elsewhere.
+        print(f"a round of {subject.name} does not count: {len(heard['sent_ns'])} words were told")
+        return None
     return _figures(before, after, heard)
 
 

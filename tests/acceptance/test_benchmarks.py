@@ -67,3 +67,30 @@ async def _run(script: str, *arguments: str) -> None:
         stdout=asyncio.subprocess.DEVNULL,
     )
     assert await asyncio.wait_for(measuring.wait(), 90) == 0
+
+
+async def test_tokens_are_followed_from_the_model_to_the_client(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    how = ("--streams", "4", "--pace", "100", "--tokens", "260", "--rounds", "1", "--json", str(figures))
+    subjects = ("Switchyard", "bytes by hand")
+
+    await _run("tokens.py", *how, "--only", *subjects)
+
+    measured = orjson.loads(figures.read_bytes())["figures"]
+    assert {each["subject"] for each in measured} == set(subjects)
+    assert all(each["median"] > 0 for each in measured)
+
+
+async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    how = ("--sockets", "20", "--watchers", "10", "--pace", "20", "--events", "110", "--rounds", "1")
+
+    await _run("sockets.py", *how, "--json", str(figures), "--only", "Switchyard")
+
+    measured = orjson.loads(figures.read_bytes())["figures"]
+    assert {each["quantity"] for each in measured} == {
+        "kB each",
+        "a request meanwhile p99, ms",
+        "under way p50, ms",
+        "p99, ms",
+    }
