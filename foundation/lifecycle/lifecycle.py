@@ -81,7 +81,7 @@ class Lifecycle:
             async with asyncio.timeout(within_s):
                 await service.drain()
         except TimeoutError:
-            log.warning("drain_late", service=name, within_s=round(within_s, 3))
+            log.error("drain_late", service=name, within_s=round(within_s, 3))  # noqa: TRY400 - where it hung, nobody knows
         except Exception:
             # What one cannot hand over must not keep the others from handing over theirs.
             log.exception("drain_failed", service=name)

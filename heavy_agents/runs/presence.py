@@ -75,7 +75,7 @@ class Presence:
             return
         self.of_all = Capacity(active=heard["active"], slots=heard["slots"])
         for worker in heard["overdue"]:
-            log.warning("drain_overran", worker=worker)
+            log.error("drain_overran", worker=worker)
             self._metrics.drain_overruns_total.inc()
 
     async def _announce(self) -> None:

@@ -21,6 +21,7 @@ from starlette.types import Send
 
 from tests.support.chat import ChatServer, ask, chatting
 from tests.support.mcp_server import McpHost, answer, offering, serve_script
+from tests.support.process import until
 from tests.support.server import Document, Person
 from tests.support.web import Web, serve_web
 
@@ -246,6 +247,11 @@ async def _victims_words(chat: ChatServer, victim: Person) -> dict[str, str]:
     begun = (await victim.client.post("/api/conversations", json={"agentId": str(agent)})).json()
     await ask(victim, agent, VICTIMS_WORDS, conversationId=begun["conversationId"])
     run = await victim.started({"chunks": [VICTIMS_WORDS], "gate": "victim"})
+
+    async def has_spoken() -> bool:
+        return bool((await victim.client.get(f"/api/runs/{run}")).json()["lastSeq"] > 1)
+
+    await until(has_spoken, within_s=10)
     return {"conversation": begun["conversationId"], "run": run}
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.support.breaking import Fault, Head, breaking
 from tests.support.certificate import certificate_for
 from tests.support.database import DatabaseServer, drop, fresh_database
-from tests.support.process import DEMO_USER, ROOT, ServerProcess, environment, free_port
+from tests.support.process import DEMO_USER, ROOT, ServerProcess, environment, free_port, until
 from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServer, running_server
 from tests.support.tokens import TokenForge
 
@@ -169,10 +169,17 @@ async def test_nothing_that_listens_is_one_red_row() -> None:
     assert table.seen("liveness") == "nothing listens there"
 
 
+async def is_not_ready(server: TestServer) -> bool:
+    """What was found ready stays so for a second."""
+    async with server.client() as client:
+        return (await client.get("/health/readiness")).status_code == 503
+
+
 async def test_a_database_that_is_gone_is_one_red_row(database_server: DatabaseServer) -> None:
     url = await fresh_database(database_server)
     async with running_server(url) as server, server.person() as person:
         await drop(database_server, url)
+        await until(lambda: is_not_ready(server), within_s=10)
         table = await verify_run(server.url, person)
 
     assert (table.code, table.of("FAILED")) == (1, {"readiness"}), table.text
