@@ -198,4 +198,4 @@ def _is_readable(stream: ByteStream) -> bool:
 
 # Any: what a stream tells of itself is of every kind.
 def _told(stream: ByteStream, attribute: Any) -> Any:
-    return stream.extra(attribute, None)  # noqa: S610 - a stream's, not a query's
+    return stream.extra(attribute, None)  # noqa: S610  # nosec B610 - a stream's, not a query's
