@@ -40,12 +40,12 @@ class Arrivals:
 
     @asynccontextmanager
     async def receiving(self) -> AsyncIterator[None]:
-        """Wait for a part of a body, but not while this process leaves.
+        """Wait for a part of a body, but not while this process leaves: then only what is there is taken.
 
         Raises:
             Draining: it does.
         """
-        limit = asyncio.timeout(None)
+        limit = asyncio.timeout(0 if self.are_refused else None)
         self._limits.add(limit)
         try:
             async with limit:

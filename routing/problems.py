@@ -30,7 +30,16 @@ from routing.document import problem
 from routing.fields import field_errors, field_path
 from routing.rooms import Rooms, rooms_of
 
-__all__ = ["Problem", "code_of", "handlers", "nothing_here", "problem_of", "request_id_of", "unexpected"]
+__all__ = [
+    "Problem",
+    "code_of",
+    "handlers",
+    "note",
+    "nothing_here",
+    "problem_of",
+    "request_id_of",
+    "unexpected",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -54,11 +63,18 @@ class Problem(Response):
 
 def problem_of(scope: Scope, error: HeavyError) -> Problem:
     """The answer that says `error`."""
-    if error.status >= FIRST_OWN_FAULT:
-        # What passes by itself comes in storms; its cause is logged where it is known.
-        log.warning("request_failed", code=error.code, exc_info=None if error.retryable else error)
+    note(error)
     document = problem(error, request_id_of(scope))
     return Problem(document, status=error.status, headers=error.headers())
+
+
+def note(error: HeavyError) -> None:
+    """Log what is not the caller's doing: a fault of ours at `error`, which is its report."""
+    if error.status < FIRST_OWN_FAULT:
+        return
+    say = log.error if isinstance(error, InternalError) else log.warning
+    # What passes by itself comes in storms; its cause is logged where it is known.
+    say("request_failed", code=error.code, exc_info=None if error.retryable else error)
 
 
 def unexpected(scope: Scope, error: Exception) -> Problem:

@@ -29,8 +29,11 @@ class Pulse:
         self._asking = asyncio.create_task(self._ask_for_ever(), name="pulse.ask")
 
     async def drain(self) -> None:
-        """Say so from now on; whoever watches sees a drain that takes too long while it does."""
-        await self.ask()
+        """Say so from now on; whoever watches sees a drain that takes too long while it does.
+
+        Nothing is asked: a check that hangs would keep runs from being given back.
+        """
+        self._ready.set(0)
 
     async def stop(self) -> None:
         if self._asking is not None:

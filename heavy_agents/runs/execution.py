@@ -16,7 +16,7 @@ import structlog
 
 from foundation.clock import Clock
 from foundation.db import Database
-from foundation.errors import HeavyError
+from foundation.errors import HeavyError, InternalError
 from foundation.telemetry import Metrics, Tracer
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
@@ -36,7 +36,7 @@ __all__ = ["Execution", "Floor"]
 log = structlog.get_logger(__name__)
 
 AGENT_STOP_S = 2.0
-# Expected, and told to the person; anything else is worth a trace.
+# Expected, and told to the person; anything else, and what is our own fault, is worth a trace.
 SPOKEN = (AgentFailed, CreditExhausted, HeavyError)
 
 
@@ -175,7 +175,7 @@ class Execution:
             raise LeaseLost
         if error is not None:
             # What an agent says to the person may repeat what a model or a stranger's server said.
-            if isinstance(error, SPOKEN):
+            if isinstance(error, SPOKEN) and not isinstance(error, InternalError):
                 log.warning("agent_failed")
             else:
                 log.error("agent_failed", kind=self._agent.kind, exc_info=error)

@@ -48,7 +48,10 @@ class Reaper:
     async def purge(self) -> None:
         removed = PURGE_BATCH
         while removed == PURGE_BATCH:
-            answer = await self._db.call(
-                "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
-            )
+            try:
+                answer = await self._db.call(
+                    "switchyard_runs_purge", keep_days=self._retention_days, limit=PURGE_BATCH
+                )
+            except DatabaseUnavailable:
+                return
             removed = answer["runs"]

@@ -20,6 +20,7 @@ from heavy_agents.events import Page
 from routing.cursors import parse_after, parse_run_id
 from routing.models import order_of
 from routing.preferences import parse_key
+from routing.problems import note
 from routing.rooms import Rooms
 from routing.socket.connection import Connection
 from routing.socket.farewell import farewell
@@ -82,6 +83,7 @@ class Session:
                 await self._count()
                 await self._answer(document, request_id)
         except HeavyError as error:
+            note(error)
             if self._refused > PATIENCE:
                 raise farewell(error) from None
             await self._connection.send(error_message(error, request_id=request_id))

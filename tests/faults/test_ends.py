@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 
 import pytest
+from structlog.testing import capture_logs
 
-from foundation.errors import ModelUnavailable
+from foundation.errors import InternalError, ModelUnavailable
 from heavy_agents.runs import AgentFailed, Answer, Context, Usage
 from tests.support.engine import Bench, Script, Scripted, bench, make_agent
 
@@ -53,6 +54,22 @@ def one(status: str | None, *, is_platforms: bool = False) -> Mapping[str, float
     """What `ends` says after one run, or after none."""
     statuses = {each: float(each == status) for each in ("succeeded", "failed", "cancelled")}
     return {**statuses, "timed": float(status is not None) or None, "platform": float(is_platforms)}
+
+
+async def meets_our_fault(_ctx: Context) -> Answer:
+    raise InternalError("something went wrong on our side")
+
+
+@pytest.mark.parametrize(("agent", "level"), [(meets_our_fault, "error"), (finds_no_model, "warning")])
+async def test_a_failure_is_as_loud_in_the_log_as_it_is_our_fault(
+    database_url: str, agent: Script, level: str
+) -> None:
+    async with bench(database_url, Scripted(agent)) as benched:
+        with capture_logs() as lines:
+            await benched.events(await benched.submit(await make_agent(database_url, benched.user)))
+
+    (failed,) = (line for line in lines if line["event"] == "agent_failed")
+    assert (failed["log_level"], "exc_info" in failed) == (level, level == "error")
 
 
 async def test_before_the_first_end_there_are_zeros(database_url: str) -> None:

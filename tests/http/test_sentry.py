@@ -12,6 +12,7 @@ from foundation.lifecycle import Lifecycle, TaskOwner
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.sentry import DSN_KEY, Sentry, serve_sentry
 from tests.support.server import SERVICE_SECRET, Person, TestServer, running_server
+from tests.support.sockets import connected as socket_of
 
 CANARY = "canary"
 
@@ -88,6 +89,20 @@ async def test_nothing_that_was_sent_said_or_held_is_in_a_report(
     assert b'"vars"' not in sent
     for secret in (person.token, SERVICE_SECRET, str(person.id), DSN_KEY):
         assert secret.encode() not in sent
+
+
+async def test_a_message_on_a_socket_that_breaks_is_reported(
+    server: TestServer, person: Person, sentry: Sentry
+) -> None:
+    await server.sql.execute("alter function public.switchyard_runs_cancel rename to nobody_calls_this")
+    async with socket_of(server, person) as client:
+        await client.say("agent_cancel", runId=await person.ended())
+        said = await client.hear()
+    await server.sql.execute("alter function public.nobody_calls_this rename to switchyard_runs_cancel")
+
+    event = await sentry.until_told("request_failed")
+    assert event["tags"]["code"] == said["code"] == "internal_error"
+    assert event["exception"]["values"][0]["type"] == "UndefinedFunctionError"
 
 
 async def test_what_callers_do_wrong_is_not_reported(

@@ -200,6 +200,29 @@ async def test_a_callers_trace_goes_on_here(chat: ChatServer, person: Person, co
     assert execution.attributes["switchyard.run.id"] == run_id
 
 
+async def test_a_run_of_an_agent_seen_before_is_traced_without_asking_for_the_agent(
+    database_url: str, collector: Collector
+) -> None:
+    async with running_server(database_url, **collector.settings) as server, server.person() as person:
+        traces = [await stored_trace(server, await person.ended())]
+        # From here on nobody can read an agent's row first.
+        await server.sql.execute("alter function public.switchyard_agents_get rename to nobody_calls_this")
+
+        run_id = await person.ended()
+
+        traces.append(await stored_trace(server, run_id))
+        spans = await collector.trace_of(run_id)
+    assert tree(spans) == ["POST /api/agent/execute", "  run.submit", "    run.execute", "      step say"]
+    assert {span.trace_id for span in spans} == {traces[1]}
+    assert traces[0] != traces[1]
+
+
+async def stored_trace(server: TestServer, run_id: str) -> str:
+    """The number of the trace that is kept with a run."""
+    query = "select agent ->> 'traceparent' from switchyard.runs where id = $1::text::uuid"
+    return str(await server.sql.fetchval(query, run_id)).split("-")[1]
+
+
 async def test_messages_about_runs_have_a_span_each_and_the_socket_none(
     server: TestServer, person: Person, collector: Collector
 ) -> None:

@@ -20,6 +20,10 @@ class Database:
             raise DatabaseUnavailable("away")
 
 
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
 def value(metrics: Metrics, name: str) -> float:
     found = metrics.registry.get_sample_value(name)
     assert found is not None
@@ -51,6 +55,20 @@ async def test_a_process_that_drains_is_not_ready_and_says_since_when() -> None:
     assert before == (1.0, 0.0)
     assert value(metrics, "heavy_agent_ready") == 0
     assert value(metrics, "heavy_agent_draining_seconds") > 0
+
+
+async def test_a_drain_asks_nobody_whether_it_is_ready() -> None:
+    """Runs wait to be given back meanwhile."""
+    health, metrics = Health(SystemClock()), Metrics()
+    health.register("database", hangs, timeout_s=60)
+    pulse = Pulse(health, metrics)
+    metrics.ready.set(1)
+    health.begin_draining()
+
+    async with asyncio.timeout(5):
+        await pulse.drain()
+
+    assert value(metrics, "heavy_agent_ready") == 0
 
 
 async def test_the_gauge_is_set_as_soon_as_the_service_has_started() -> None:
