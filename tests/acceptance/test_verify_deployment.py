@@ -52,11 +52,11 @@ class Table:
         return self.rows[check][1]
 
 
-async def verify(*arguments: str, said: str = "", **settings: str) -> Table:
+async def verify(*arguments: str, said: str = "", folder: Path = Path("/"), **settings: str) -> Table:
     process = await asyncio.create_subprocess_exec(
         str(SCRIPT),
         *arguments,
-        cwd="/",
+        cwd=folder,
         env=environment(settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -160,6 +160,16 @@ async def test_a_token_that_is_not_taken_is_said(server: TestServer) -> None:
 
     assert (table.code, table.of("FAILED")) == (1, {"token taken"}), table.text
     assert table.seen("token taken") == "the token is refused: 401 invalid_token"
+
+
+async def test_the_file_of_a_token_is_found_from_where_the_caller_stands(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("some-token", encoding="utf-8")
+    # Of the caller's folder nothing is run, whatever it is called.
+    (tmp_path / "json.py").write_text("raise SystemExit(9)", encoding="utf-8")
+
+    table = await verify(f"http://127.0.0.1:{free_port()}", "@token", folder=tmp_path)
+
+    assert (table.code, table.of("FAILED")) == (1, {"liveness"}), table.text
 
 
 async def test_nothing_that_listens_is_one_red_row() -> None:
