@@ -323,6 +323,8 @@ class TidyProxy:
         self.is_escaped = "%2f" in request.path
 
     def _send_on(self, answer: Head) -> None:
+        # What Railway's and others put on every answer.
+        answer.fields.update({"server": "railway-edge", "x-railway-edge": "eu", "via": "1.1 edge"})
         if self.is_escaped:
             answer.first = "HTTP/1.1 307 Temporary Redirect"
             answer.fields.update({"location": "/etc/passwd", "content-type": "text/html"})
