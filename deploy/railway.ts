@@ -22,6 +22,8 @@ const deploy: DeployConfig = {
 // Both take the same: a front door without a model's key would refuse what a worker could do.
 const env = {
   ENVIRONMENT: "production",
+  // Railway would choose one itself, and Prometheus on the private network has to know it.
+  PORT: "8000",
   DRAIN_SECONDS: String(drainSeconds),
   // What the platform reads where it does not read the two numbers above.
   RAILWAY_DEPLOYMENT_DRAINING_SECONDS: String(drainingSeconds),
@@ -49,7 +51,7 @@ export default defineRailway((ctx) => {
     build: image,
     deploy: { ...deploy, startCommand: "python railway_server.py worker" },
     replicas: isProduction ? 2 : 1,
-    env,
+    env: { ...env, ROLE: "worker" },
   });
 
   const events = volume("nats-data", { sizeMB: 1024 });

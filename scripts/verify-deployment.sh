@@ -9,24 +9,4 @@
 # packages: the machine of whoever deploys has no .venv.
 set -euo pipefail
 
-main() {
-  local python
-  python="$(find_python)"
-  CDPATH='' cd -- "${BASH_SOURCE[0]%/*}/.."
-  # Whatever is installed beside Python's own library is left out (-S), and so is what the environment says to it (-E).
-  exec "$python" -E -S -m scripts.verify "$@"
-}
-
-find_python() {
-  local candidate
-  for candidate in python3 python3.13 python3.12 python3.11 python; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-      command -v "$candidate"
-      return
-    fi
-  done
-  echo "verify: no Python 3.9 or newer is on PATH" >&2
-  exit 2
-}
-
-main "$@"
+exec "$(dirname -- "${BASH_SOURCE[0]}")/on-any-python" scripts.verify "$@"

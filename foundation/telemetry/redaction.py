@@ -48,7 +48,9 @@ FOLLOWS_A_NAME = (
     r"([?&](?:token|access_token|refresh_token|apikey|api_key|key|secret|password)=)[^&\s\"'#]{1,8192}",
     r"(\bbearer\s{1,4})[\w.~+/=-]{8,8192}",
     # password=…, 'authorization': '…', (b'x-api-key', b'…').
-    rf"(\b{NAME}['\"]?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=['\"]))?['\"]?)(?:(?:bearer|basic)\s)?[^\s'\",;&}})]{{1,8192}}",
+    # `OPENAI_API_KEY: not set` stays: with the word taken out it would say the contrary.
+    rf"(\b{NAME}['\"]?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=['\"]))?['\"]?)(?!not set\b)"
+    r"(?:(?:bearer|basic)\s)?[^\s'\",;&})]{1,8192}",
 )
 
 # One of these is in every rendered line that holds something to hide; most lines have none of them.

@@ -24,6 +24,8 @@ WEB, WORKER, NATS, REDIS = "web", "worker", "nats", "Redis"
 # Where its image keeps what JetStream stores, and who may connect.
 NATS_STORE, NATS_USER = "/data", "switchyard"
 DRAIN_S, OVERLAP_S = 25, 10
+# Railway would choose one itself, and Prometheus on the private network has to know it.
+PORT = "8000"
 IMAGE, NATS_IMAGE = "Dockerfile.railway", "Dockerfile.nats"
 MIGRATE = "python railway_server.py migrate"
 
@@ -163,6 +165,7 @@ def _fixed(role: str) -> tuple[Variable, ...]:
     values = {
         "ROLE": role,
         "ENVIRONMENT": "production",
+        "PORT": PORT,
         "RAILWAY_DOCKERFILE_PATH": IMAGE,
         "DRAIN_SECONDS": str(DRAIN_S),
         "RAILWAY_DEPLOYMENT_DRAINING_SECONDS": str(DRAIN_S + 5),

@@ -29,7 +29,8 @@ class Skipped(Exception):
 class Run:
     """One run that has ended, and how it was asked for.
 
-    events: as the stream told them while it ran
+    live: its events as the stream told them while it ran
+    late_s: how long it may have gone on before its stream was there
     """
 
     id: str
@@ -37,6 +38,7 @@ class Run:
     key: str
     live: Reading
     document: Document
+    late_s: float
 
 
 @dataclass

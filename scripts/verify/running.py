@@ -31,7 +31,10 @@ def token_taken(deployment: Deployment) -> str:
 def executed(deployment: Deployment) -> str:
     """Asked for once, under a key, and followed over SSE from its first moment on."""
     order, key = order_for(deployment), f"verify-{uuid.uuid4()}"
+    begun_s = time.monotonic()
     answer = submit(deployment, order.body, key=key)
+    # The stream is asked for when this was answered, and is as far away.
+    late_s = 2 * (time.monotonic() - begun_s)
     run_id = answer.document().get("runId")
     if answer.status not in (200, 202) or not run_id:
         raise Failed(f"{order.name} was not accepted: {_told(answer)}")
@@ -43,7 +46,7 @@ def executed(deployment: Deployment) -> str:
     reader.join(STREAM_ENDS_WITHIN_S)
     if document["status"] != "succeeded":
         raise Failed(f"{order.name} {document['status']}: {document.get('code')}, {document.get('error')}")
-    deployment.run = Run(str(run_id), order.body, key, reader.reading, document)
+    deployment.run = Run(str(run_id), order.body, key, reader.reading, document, late_s)
     deployment.has.add("run")
     return f"{order.name} succeeded in {document.get('executionTime')} ms, run {run_id}"
 
@@ -55,10 +58,13 @@ def charged_once(deployment: Deployment, run: Run) -> str:
         raise Failed(f"asked for again under the same key: {again.said()}, and not the same run")
     if again.headers.get("idempotency-replayed") != "true":
         raise Failed("asked for again under the same key, it does not say Idempotency-Replayed")
-    receipt = deployment.ask(f"/api/runs/{run.id}/receipt", is_known=True).document()
+    answer = deployment.ask(f"/api/runs/{run.id}/receipt", is_known=True)
+    receipt = answer.document()
+    if answer.status != 200 or receipt.get("runId") != run.id:
+        raise Failed(f"it has no receipt: {answer.said()}")
     settled = [entry for entry in receipt.get("entries", []) if entry.get("kind") == "settle"]
     charged = sum(entry.get("credits", 0) for entry in settled)
-    if len(settled) > 1 or charged != receipt.get("charged", 0):
+    if len(settled) > 1 or charged != receipt.get("charged"):
         raise Failed(f"the receipt has {len(settled)} settlements over {charged} credits")
     account = deployment.ask("/api/credits", is_known=True).document()
     return f"asked for again it is the same run; {charged} charged once; {_money(account)}"

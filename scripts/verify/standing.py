@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 
 from scripts.verify.deployment import Deployment, Failed, Skipped
-from scripts.verify.web import Site, asking
+from scripts.verify.web import Site, Unreachable, asking
 
 __all__ = ["liveness", "platform_probe", "readiness", "tls", "version"]
 
@@ -15,6 +15,8 @@ PROBE_HOST = "healthcheck.railway.app"
 
 def liveness(deployment: Deployment) -> str:
     answer = deployment.ask("/health/liveness")
+    if target := answer.headers.get("location", ""):
+        raise Failed(f"answered {answer.status} and sent on to {target}; give that address")
     if answer.status != http.client.OK or answer.document().get("status") != "alive":
         raise Failed(f"answered {answer.said()}, which is no Switchyard server that lives")
     deployment.has.add("up")
@@ -29,11 +31,17 @@ def tls(deployment: Deployment) -> str:
     if site.port != HTTPS_PORT:
         return "the certificate holds"
     bare = Site("http", site.host, 80, site.prefix)
-    timeout_s = deployment.timeout_s()
+    try:
+        return f"the certificate holds; {_sent_on(bare, timeout_s=deployment.timeout_s())}"
+    except Unreachable:
+        return "the certificate holds; nothing answers over http"
+
+
+def _sent_on(bare: Site, *, timeout_s: float) -> str:
     with asking(bare, "GET", "/health/liveness", headers={}, timeout_s=timeout_s) as response:
         target = response.getheader("Location", "")
         if response.status in (301, 302, 307, 308) and target.startswith("https://"):
-            return f"the certificate holds; http is sent on to https with {response.status}"
+            return f"http is sent on to https with {response.status}"
         raise Failed(f"over http it answers {response.status} and does not send on to https")
 
 

@@ -17,6 +17,9 @@ SSE = "text/event-stream"
 # A comment breaks every silence of 15 s; two of them missing is a lost connection.
 SILENT_AT_MOST_S = 35.0
 ENDS = ("done", "error")
+# The server's way to end a stream before its run has ended: come back to where it was.
+SENT_AWAY = "reconnect"
+PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,28 @@ class Event:
     def is_end(self) -> bool:
         return self.message.get("type") in ENDS
 
+    @property
+    def is_farewell(self) -> bool:
+        return self.number is None and self.message.get("type") == SENT_AWAY
+
 
 @dataclass
 class Reading:
     """
     status: of the answer; 0 until there is one
     trouble: why it was not read to its end, in a few words
+    is_sent_away: whether the server has asked to come back
     """
 
     status: int = 0
     media_type: str = ""
     events: list[Event] = field(default_factory=list)
     trouble: str = ""
+    is_sent_away: bool = False
+
+    @property
+    def latest(self) -> int:
+        return self.events[-1].number or 0 if self.events else 0
 
 
 def read_events(
@@ -53,6 +66,7 @@ def read_events(
 ) -> Reading:
     """Everything up to the end of the stream; `reading`, if given, is filled as it comes."""
     found = reading if reading is not None else Reading()
+    found.is_sent_away = False
     timeout_s = max(1.0, min(SILENT_AT_MOST_S, deadline_s - time.monotonic()))
     try:
         wanted = {"Accept": SSE, **headers}
@@ -63,6 +77,9 @@ def read_events(
                 found.trouble = whole(response, deadline_s=deadline_s).said()
                 return found
             for event in events_of(response):
+                if event.is_farewell:
+                    found.is_sent_away = True
+                    break
                 found.events.append(event)
                 if time.monotonic() > deadline_s:
                     found.trouble = "the stream did not end in time"
@@ -99,7 +116,7 @@ def message_of(text: str) -> Document:
 
 
 class Reader(threading.Thread):
-    """One stream, read beside everything else, as it happens."""
+    """The events of one run, read beside everything else, as they happen; sent away, it comes back."""
 
     def __init__(self, site: Site, path: str, *, headers: Mapping[str, str], deadline_s: float) -> None:
         super().__init__(daemon=True)
@@ -108,10 +125,12 @@ class Reader(threading.Thread):
         self._headers, self._deadline_s = headers, deadline_s
 
     def run(self) -> None:
+        self._read(self._headers)
+        while self.reading.is_sent_away and time.monotonic() < self._deadline_s:
+            time.sleep(PAUSE_S)
+            self._read({**self._headers, "Last-Event-ID": str(self.reading.latest)})
+
+    def _read(self, headers: Mapping[str, str]) -> None:
         read_events(
-            self._site,
-            self._path,
-            headers=self._headers,
-            deadline_s=self._deadline_s,
-            reading=self.reading,
+            self._site, self._path, headers=headers, deadline_s=self._deadline_s, reading=self.reading
         )

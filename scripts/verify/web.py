@@ -30,6 +30,7 @@ __all__ = [
 Document = dict[str, Any]
 
 PIECE_BYTES = 65_536
+USUAL_PORTS = {"http": 80, "https": 443}
 # Where macOS and many others keep what Python from python.org does not find by itself.
 CERTIFICATES = Path("/etc/ssl/cert.pem")
 
@@ -50,6 +51,12 @@ class Site:
     @property
     def is_tls(self) -> bool:
         return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """As the `Host` of a request has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == USUAL_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,9 @@ def site_of(url: str) -> Site | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in USUAL_PORTS or not parts.hostname or parts.query or parts.fragment:
         return None
-    usual = 443 if parts.scheme == "https" else 80
-    return Site(parts.scheme, parts.hostname, port or usual, parts.path.rstrip("/"))
+    return Site(parts.scheme, parts.hostname, port or USUAL_PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
 def connection_to(site: Site, timeout_s: float) -> http.client.HTTPConnection:

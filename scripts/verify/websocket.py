@@ -129,9 +129,8 @@ def _shake_hands(
     connection: HTTPConnection, site: Site, path: str, *, protocols: Sequence[str], headers: Mapping[str, str]
 ) -> WebSocket:
     key = base64.b64encode(os.urandom(16)).decode()
-    usual = 443 if site.is_tls else 80
     lines = {
-        "Host": site.host if site.port == usual else f"{site.host}:{site.port}",
+        "Host": site.authority,
         "Upgrade": "websocket",
         "Connection": "Upgrade",
         "Sec-WebSocket-Version": "13",

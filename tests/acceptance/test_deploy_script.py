@@ -16,7 +16,7 @@ from tests.support.process import ROOT, environment
 # Answers a question about deployments with the next line of `answers`, and again with the last one.
 STAND_IN = """#!/usr/bin/env bash
 set -euo pipefail
-cd -- "${BASH_SOURCE[0]%/*}"
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 echo "$*" >>asked
 if [[ "$1" == deployment ]]; then
   head -n 1 answers

@@ -10,6 +10,7 @@ import pytest
 import railway_server
 from foundation.settings import Settings
 from foundation.settings.variables import names_of
+from scripts.railway_setup.services import wanted
 from tests.support.deployment import (
     Document,
     environment_of,
@@ -58,6 +59,7 @@ def test_a_worker_differs_from_the_front_door_by_its_command_and_its_role(
     assert {**web["deploy"], "startCommand": procfile()["worker"]} == worker["deploy"]
     assert web["build"] == worker["build"]
     assert dict(environment_of(web)) == {**environment_of(worker), "ROLE": "web"}
+    assert environment_of(worker)["ROLE"] == "worker"
 
 
 def test_procfile_says_what_the_platform_is_told() -> None:
@@ -103,6 +105,21 @@ def test_the_image_listens_where_the_settings_say() -> None:
 
     assert image.environment["PORT"] == port
     assert image.last("EXPOSE").argument == port
+
+
+def test_prometheus_looks_for_every_process_where_it_listens(described: dict[str, Document]) -> None:
+    text = (ROOT / "deploy" / "observability" / "prometheus.yml").read_text(encoding="utf-8")
+    asked = re.findall(r"^ +- (\w+)\.railway\.internal$", text, re.MULTILINE)
+    ports = re.findall(r"^ +port: (\d+)$", text, re.MULTILINE)
+
+    by_setup = {
+        each.name: {variable.name: variable.value for variable in each.variables}
+        for each in wanted(has_worker=True, has_nats=True, redis=None)
+    }
+    assert asked == ["web", "worker"]
+    for name in asked:
+        assert [environment_of(described[name])["PORT"]] == ports
+        assert [by_setup[name]["PORT"]] == ports
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])

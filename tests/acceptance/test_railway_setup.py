@@ -328,7 +328,7 @@ def path_without_railway(folder: Path) -> str:
     """A PATH with what the script needs, and no Railway of this machine."""
     tools = folder / "tools"
     tools.mkdir()
-    for name in ("bash", "env", "python3"):
+    for name in ("bash", "dirname", "env", "python3"):
         (tools / name).symlink_to(sys.executable if name == "python3" else str(shutil.which(name)))
     return str(tools)
 

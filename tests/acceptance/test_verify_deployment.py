@@ -22,7 +22,7 @@ from tests.support.tokens import TokenForge
 SCRIPT = ROOT / "scripts" / "verify-deployment.sh"
 ROW = re.compile(r"^(.{30}) \| (ok|FAILED|skipped) *\| (.*)$", re.MULTILINE)
 # Long enough to tell when its events came.
-SLOW = {"events": [{"type": "weather", "fields": {"sun": True}, "pause_ms": 250} for _ in range(4)]}
+SLOW = {"events": [{"type": "weather", "fields": {"sun": True}, "pause_ms": 250} for _ in range(6)]}
 # They are compared with what the stream has told.
 OF_TOLD = {"WebSocket streamed", "WebSocket resumed"}
 OF_STREAMS = {"SSE streamed", "SSE resumed", *OF_TOLD}
@@ -52,11 +52,11 @@ class Table:
         return self.rows[check][1]
 
 
-async def verify(*arguments: str, said: str = "", **settings: str) -> Table:
+async def verify(*arguments: str, said: str = "", folder: Path = Path("/"), **settings: str) -> Table:
     process = await asyncio.create_subprocess_exec(
         str(SCRIPT),
         *arguments,
-        cwd="/",
+        cwd=folder,
         env=environment(settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -162,6 +162,16 @@ async def test_a_token_that_is_not_taken_is_said(server: TestServer) -> None:
     assert table.seen("token taken") == "the token is refused: 401 invalid_token"
 
 
+async def test_the_file_of_a_token_is_found_from_where_the_caller_stands(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("some-token", encoding="utf-8")
+    # Of the caller's folder nothing is run, whatever it is called.
+    (tmp_path / "json.py").write_text("raise SystemExit(9)", encoding="utf-8")
+
+    table = await verify(f"http://127.0.0.1:{free_port()}", "@token", folder=tmp_path)
+
+    assert (table.code, table.of("FAILED")) == (1, {"liveness"}), table.text
+
+
 async def test_nothing_that_listens_is_one_red_row() -> None:
     table = await verify(f"http://127.0.0.1:{free_port()}", "some-token")
 
@@ -244,6 +254,15 @@ def with_a_trace(head: Head) -> None:
         head.fields["content-type"] = "text/html"
 
 
+def without_receipts(head: Head) -> None:
+    head.first = head.first.replace("/receipt ", "/recipe ")
+
+
+def sending_on(head: Head) -> None:
+    head.first = "HTTP/1.1 301 Moved Permanently"
+    head.fields["location"] = "https://deployment.example/health/liveness"
+
+
 FAULTS = {
     "a proxy that collects streams": (Fault(of_stream=lambda whole: whole), {"SSE streamed"}),
     "a proxy that cuts streams": (Fault(stream_bytes=500), OF_STREAMS),
@@ -272,6 +291,8 @@ FAULTS = {
         {"headers"},
     ),
     "pages of proxies": (Fault(of_answer=with_a_trace), {"problem documents"}),
+    "an address that is sent on": (Fault(of_answer=sending_on), {"liveness"}),
+    "a receipt that is not there": (Fault(of_request=without_receipts), {"charged once"}),
     "refusals that do not say how": (
         of_answers(lambda fields: fields.pop("www-authenticate", None)),
         {"refused without a token", "refused with a wrong token"},
@@ -283,12 +304,62 @@ FAULTS = {
 async def test_what_stands_between_is_found_in_its_row(server: TestServer, name: str) -> None:
     fault, red = FAULTS[name]
     async with server.person() as person, breaking(server.url, fault) as url:
-        if red <= OF_STREAMS:
+        if red <= OF_RUNS:
             table = await verify_run(url, person, input_=SLOW if "collects" in name else None)
         else:
             table = await verify(url)
 
     assert (table.code, table.of("FAILED")) == (1, red), table.text
+
+
+class TidyProxy:
+    """Sends on who asks for a path with an escaped slash in it, and has a page of its own for that."""
+
+    def __init__(self) -> None:
+        self.is_escaped = False
+        self.fault = Fault(of_request=self._look, of_answer=self._send_on)
+
+    def _look(self, request: Head) -> None:
+        self.is_escaped = "%2f" in request.path
+
+    def _send_on(self, answer: Head) -> None:
+        # What Railway's and others put on every answer.
+        answer.fields.update({"server": "railway-edge", "x-railway-edge": "eu", "via": "1.1 edge"})
+        if self.is_escaped:
+            answer.first = "HTTP/1.1 307 Temporary Redirect"
+            answer.fields.update({"location": "/etc/passwd", "content-type": "text/html"})
+
+
+class LeavingServer:
+    """Ends the first stream in its middle, as a server that shuts down does."""
+
+    def __init__(self) -> None:
+        self.sent_away = 0
+        self.fault = Fault(of_stream=self._cut)
+
+    def _cut(self, whole: bytes) -> bytes:
+        if self.sent_away:
+            return whole
+        self.sent_away += 1
+        head, told, _ = whole.partition(b"id: 3\n")
+        assert told
+        return head + b'event: reconnect\ndata: {"type":"reconnect"}\n\n'
+
+
+async def test_a_proxy_that_tidies_paths_is_no_fault(server: TestServer) -> None:
+    async with breaking(server.url, TidyProxy().fault) as url:
+        table = await verify(url)
+
+    assert table.of("FAILED") == set(), table.text
+
+
+async def test_who_is_sent_away_by_a_server_that_leaves_comes_back(server: TestServer) -> None:
+    leaving = LeavingServer()
+    async with server.person() as person, breaking(server.url, leaving.fault) as url:
+        table = await verify_run(url, person)
+
+    assert table.of("FAILED") == set(), table.text
+    assert leaving.sent_away == 1
 
 
 async def test_a_proxy_that_lends_everybody_a_token_is_found(server: TestServer) -> None:

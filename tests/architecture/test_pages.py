@@ -30,7 +30,7 @@ OTHERS: Final = frozenset({
     "NEW_DATABASE_URL", "SUPABASE_ANON_KEY",
     "SWITCHYARD_URL", "RAILWAY_TOKEN", "RAILWAY_SERVICES",  # of the workflow that deploys
     "RAILWAY_BACKEND_URL", "ALLOWED_ORIGIN",  # of edge functions
-    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS",  # of Railway
+    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS", "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS",  # of Railway
     "ON_ERROR_STOP",  # of psql
 })  # fmt: skip
 STATES: Final = frozenset(

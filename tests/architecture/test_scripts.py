@@ -49,6 +49,15 @@ def test_a_script_can_be_run_and_stops_where_something_fails(script: Path) -> No
     assert os.access(script, os.X_OK)
 
 
+@pytest.mark.parametrize("name", ["verify-deployment.sh", "railway-setup.sh"])
+def test_a_script_may_be_started_by_its_bare_name(name: str) -> None:
+    told = subprocess.run(
+        ["bash", name, "--help"], cwd=ROOT / "scripts", capture_output=True, text=True, check=False
+    )
+
+    assert told.stdout.startswith(f"usage: {name} "), told.stderr
+
+
 @pytest.mark.parametrize("path", ELSEWHERE, ids=lambda path: path.name)
 def test_python_of_scripts_needs_nothing_but_an_older_python(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=PYTHON_ELSEWHERE)

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
 from foundation.telemetry import Metrics
 from heavy_agents.runs import Backlog
 from heavy_agents.runs.backlog import FRESH_S
+from tests.support.clock import HandClock
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.sql import talking
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 def figures(metrics: Metrics) -> list[float]:

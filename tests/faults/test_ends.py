@@ -120,11 +120,7 @@ async def test_a_poisonous_run_is_counted_by_the_reaper_as_the_platforms(databas
     agent = Scripted(waits)
     async with bench(database_url, agent) as benched:
         run_id = await benched.submit(await make_agent(database_url, benched.user))
-        for claims in (1, 2, 3):
-            async with asyncio.timeout(15):
-                while agent.calls < claims:
-                    await asyncio.sleep(0.02)
-            await benched.lose(run_id)
+        await benched.lose_three_times(run_id, agent)
         await benched.events(run_id)
 
         assert ends(benched) == one("failed", is_platforms=True)

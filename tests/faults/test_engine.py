@@ -104,11 +104,7 @@ async def test_a_run_that_loses_its_worker_three_times_without_a_step_is_poison_
     agent = Scripted(forever)
     async with bench(database_url, agent) as benched:
         run_id = await benched.submit(await make_agent(database_url, benched.user))
-        for claims in (1, 2, 3):
-            async with asyncio.timeout(15):
-                while agent.calls < claims:
-                    await asyncio.sleep(0.02)
-            await benched.lose(run_id)
+        await benched.lose_three_times(run_id, agent)
 
         assert await outcome(benched, run_id) == ("failed", "poison", 0)
 

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from structlog.testing import capture_logs
 
 from foundation.errors import DatabaseUnavailable, HeavyError
 from foundation.telemetry import Health
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def monotonic(self) -> float:
-        return self.seconds
+from tests.support.clock import HandClock
 
 
 class Counted:

@@ -87,6 +87,7 @@ def test_what_surrounds_a_secret_is_kept() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "OPENAI_API_KEY: not set, wants the key of the model provider",
         "run 0199a6f0-7d2c finished in 1.5 s",
         "see https://example.com/a?page=2#top",
         "password authentication failed",
