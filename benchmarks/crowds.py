@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -143,15 +144,17 @@ async def _start(served: Served, crowd: Child, project: Project, owner: UUID) ->
 
 
 async def _heard(load: Load, served: Served, crowd: Child) -> dict[str, float]:
-    """Of the events after the watchers have settled."""
-    await asyncio.sleep(SETTLE_S)
-    await crowd.ask({"tell": True})
+    """Of the events that are sent once the watchers have settled."""
+    settle_s = load.events / load.pace / 4
+    await asyncio.sleep(settle_s)
+    from_ns = time.monotonic_ns()
     async with probing(served.port) as lag_ms:
-        await asyncio.sleep(load.events / load.pace - 2 * SETTLE_S)
+        await asyncio.sleep(2 * settle_s)
     heard = await crowd.ask({"tell": True})
-    took_ms = [took / 1e6 for took in heard["took_ns"]]
-    words = len(set(heard["sent_ns"]))
-    # The first and the last may have been told to some of them before and after.
+    pairs = [pair for pair in zip(heard["sent_ns"], heard["took_ns"], strict=True) if pair[0] >= from_ns]
+    took_ms = [took / 1e6 for _, took in pairs]
+    words = len({sent for sent, _ in pairs})
+    # The last ones may not have been told to all of them yet.
     if len(took_ms) < load.watchers * (words - 2):
         raise RuntimeError(f"{load.watchers} watchers heard {len(took_ms)} times of {words} events")
     return {P50: statistics.median(took_ms), P99: _p99(took_ms), LAG: _p99(lag_ms)}
