@@ -209,7 +209,9 @@ async def test_readers_cut_off_anywhere_come_back_to_the_same_transcript(stage: 
             hits += [hit for each in rounds for hit in each]
 
     check_spread(hits)
-    assert [each for each in logged if each["log_level"] in {"error", "critical"}] == []
+    # Some of the agents are told to fail, which is reported; nothing else may be.
+    alarms = [each for each in logged if each["log_level"] in {"error", "critical"}]
+    assert [each for each in alarms if each["event"] != "agent_failed"] == []
     await until(lambda: is_quiet(stage, before), within_s=20)
     await check_runs(stage)
 
