@@ -20,6 +20,7 @@ import httpx2
 
 from benchmarks.child import Child, child
 from benchmarks.figures import Table
+from benchmarks.loop_lag import late_at_most_ms, loop_ticks
 from benchmarks.probe import probing
 from benchmarks.report import write_figures
 from benchmarks.script import QUESTION
@@ -39,6 +40,8 @@ EACH: Final = "kB each"
 LAG: Final = "a request meanwhile p99, ms"
 P50: Final = "under way p50, ms"
 P99: Final = "p99, ms"
+CPU: Final = "CPU a message, µs"
+LOOP: Final = "loop lag p99, ms at most"
 BARE: Final = ("-m", "benchmarks.subjects.bare_sockets")
 DEFLATED: Final = Server("bare Starlette, uvicorn's default", BARE, {})
 PLAIN: Final = Server("bare Starlette, no compression", BARE, {"COMPRESSION": "0"})
@@ -70,7 +73,9 @@ class Project:
 async def measure(load: Load, *, rounds: int, json_file: Path | None, only: Sequence[str] | None) -> None:
     tables = [
         *(Table(f"{count} idle sockets", (EACH, LAG), 1) for count in load.sockets),
-        Table(f"one run, {load.watchers} watchers, {load.pace:g} events a second", (P50, P99, LAG), 1),
+        Table(
+            f"one run, {load.watchers} watchers, {load.pace:g} events a second", (P50, P99, LAG, LOOP, CPU), 1
+        ),
     ]
     async with _project() as project:
         for _ in range(rounds):
@@ -148,8 +153,11 @@ async def _heard(load: Load, served: Served, crowd: Child) -> dict[str, float]:
     settle_s = load.events / load.pace / 4
     await asyncio.sleep(settle_s)
     from_ns = time.monotonic_ns()
+    ticks, cpu_s = await loop_ticks(served.url), served.cpu_now_s()
     async with probing(served.port) as lag_ms:
         await asyncio.sleep(2 * settle_s)
+    cpu_s = served.cpu_now_s() - cpu_s
+    ticks = await loop_ticks(served.url) - ticks
     heard = await crowd.ask({"tell": True})
     pairs = [pair for pair in zip(heard["sent_ns"], heard["took_ns"], strict=True) if pair[0] >= from_ns]
     took_ms = [took / 1e6 for _, took in pairs]
@@ -157,7 +165,9 @@ async def _heard(load: Load, served: Served, crowd: Child) -> dict[str, float]:
     # The last ones may not have been told to all of them yet.
     if len(took_ms) < load.watchers * (words - 2):
         raise RuntimeError(f"{load.watchers} watchers heard {len(took_ms)} times of {words} events")
-    return {P50: statistics.median(took_ms), P99: _p99(took_ms), LAG: _p99(lag_ms)}
+    figures = {P50: statistics.median(took_ms), P99: _p99(took_ms), LAG: _p99(lag_ms)}
+    loop = {LOOP: late_at_most_ms(ticks, share=0.99)} if ticks else {}
+    return {**figures, **loop, CPU: cpu_s / len(took_ms) * 1e6}
 
 
 def _p99(values: Sequence[float]) -> float:

@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 
 from heavy_agents.events import Event
+from routing.batched import batched
 from routing.wire import event_message, run_url
 
 __all__ = ["HELLO", "PING", "blocks", "frame", "goodbye"]
@@ -22,26 +23,21 @@ __all__ = ["HELLO", "PING", "blocks", "frame", "goodbye"]
 # Milliseconds a browser waits before it comes back.
 HELLO: Final = b"retry: 1000\n\n"
 PING: Final = b": ping\n\n"
-BLOCK_BYTES: Final = 64 * 1024
 
 
 def blocks(run_id: UUID, events: Iterable[Event]) -> Iterator[bytes]:
-    """The frames of `events`, joined to blocks of about 64 kB: few writes, and none too long."""
-    block: list[bytes] = []
-    size_bytes = 0
-    for event in events:
-        block.append(frame(run_id, event))
-        size_bytes += len(block[-1])
-        if size_bytes >= BLOCK_BYTES:
-            yield b"".join(block)
-            block, size_bytes = [], 0
-    if block:
-        yield b"".join(block)
+    """The frames of `events`, a few in each: see `batched`."""
+    return map(b"".join, batched(frame(run_id, event) for event in events))
 
 
 def frame(run_id: UUID, event: Event) -> bytes:
-    # JSON escapes line breaks, so the message is always one line.
-    return b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))
+    """Made once, however many read it."""
+    known = event.encoded.get(("sse", run_id))
+    if known is None:
+        # JSON escapes line breaks, so the message is always one line.
+        known = b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))
+        event.encoded["sse", run_id] = known
+    return known
 
 
 def goodbye(run_id: UUID) -> bytes:

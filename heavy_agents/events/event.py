@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from foundation.errors import Json
 
@@ -30,11 +31,18 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`seq` counts from 1 without gap; exactly one terminal event, and it is the last."""
+    """`seq` counts from 1 without gap; exactly one terminal event, and it is the last.
+
+    `encoded` is what each transport has made of it, by the transport's name and the run: all readers of a run
+    get the same objects, so the first one's work serves the others. It goes when they have read it.
+    """
 
     seq: int
     type: str
     data: dict[str, Json]
+    encoded: dict[tuple[str, UUID], bytes] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def is_terminal(self) -> bool:

@@ -8,7 +8,7 @@ no run is lost between its acceptance and its first message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,9 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from foundation.errors import InvalidRequest, Json
+from routing.batched import batched
 from routing.socket.farewell import Farewell, farewell, too_slow
+from routing.socket.protocol import WRITE_NOW
 
 __all__ = ["Connection", "Left", "Tempo"]
 
@@ -47,6 +49,8 @@ class Connection:
         self._expires_at_s: float | None = None  # as the loop tells the time
         self._expiry: Farewell | None = None
         self._waiting: asyncio.Timeout | None = None
+        offered = websocket.scope.get("extensions", {}).get(WRITE_NOW, {})
+        self._write_now: Callable[[Sequence[bytes]], bool] = offered.get("write", _never)
 
     async def accept(self, subprotocol: str | None) -> None:
         """
@@ -93,14 +97,25 @@ class Connection:
         return text
 
     async def send(self, message: Mapping[str, Json]) -> None:
-        """
+        """As `tell`."""
+        await self.tell([orjson.dumps(message)])
+
+    async def tell(self, texts: Iterable[bytes]) -> None:
+        """Send messages that are encoded already.
+
         Raises:
             Left: the client has gone.
             Farewell: it has not taken anything for too long.
         """
+        for batch in batched(texts):
+            if not self._write_now(batch):
+                for text in batch:
+                    await self._wait_to_send(text.decode())
+
+    async def _wait_to_send(self, text: str) -> None:
         try:
             async with asyncio.timeout(self.tempo.send_s):
-                await self._websocket.send_text(orjson.dumps(message).decode())
+                await self._websocket.send_text(text)
         except TimeoutError:
             log.warning("reader_stuck", after_s=self.tempo.send_s)
             self.end(too_slow())
@@ -127,3 +142,8 @@ class Connection:
         )
         if is_expired and self._expiry is not None:
             raise self._expiry
+
+
+def _never(_texts: Sequence[bytes]) -> bool:
+    """What a server offers that only knows `send`."""
+    return False

@@ -1,6 +1,6 @@
-"""What a socket says besides the events of runs.
+"""What a socket says: the events of runs, encoded, and everything besides.
 
-Pure. The events themselves are named in `routing.wire`.
+Pure. The events are named in `routing.wire`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+
 from foundation.errors import Gap, HeavyError, Json
+from heavy_agents.events import Event
+from routing.wire import socket_message
 
 __all__ = [
     "connected_message",
     "error_message",
+    "event_text",
     "gap_message",
     "pong_message",
     "reconnect_message",
@@ -31,6 +36,16 @@ def error_message(
     names: dict[str, Json] = {"requestId": request_id, "runId": str(run_id) if run_id else None}
     said = {name: value for name, value in names.items() if value is not None}
     return {**error.facts(), "type": "error", "error": error.detail, "code": error.code, **said}
+
+
+def event_text(run_id: UUID, event: Event, *, request_id: str | None = None) -> bytes:
+    """The message of an event, made once for all sockets; only `started` has what this one asked with."""
+    if event.type == "started" and request_id is not None:
+        return orjson.dumps({**socket_message(run_id, event), "requestId": request_id})
+    known = event.encoded.get(("ws", run_id))
+    if known is None:
+        known = event.encoded["ws", run_id] = orjson.dumps(socket_message(run_id, event))
+    return known
 
 
 def resumed_message(run_id: UUID, *, after: int, latest: int) -> dict[str, Json]:

@@ -10,16 +10,15 @@ from uuid import UUID
 
 import structlog
 
-from foundation.errors import Gap, HeavyError, InternalError, Json, RateLimited
+from foundation.errors import Gap, HeavyError, InternalError, RateLimited
 from foundation.lifecycle import TaskOwner
 from foundation.telemetry import Metrics
 from heavy_agents.events import Event
 from heavy_agents.runs import Runs
 from routing.socket.connection import Connection, Left
 from routing.socket.farewell import Farewell
-from routing.socket.outbound import error_message, gap_message
+from routing.socket.outbound import error_message, event_text, gap_message
 from routing.waiting import closing
-from routing.wire import socket_message
 
 __all__ = ["Subscriptions"]
 
@@ -93,13 +92,7 @@ class Subscriptions:
             await self._break_off(run_id, InternalError("something went wrong on our side"))
 
     async def _tell(self, run_id: UUID, batch: Sequence[Event], request_id: str | None) -> None:
-        for event in batch:
-            message = socket_message(run_id, event)
-            if event.type == "started":
-                message |= _asked_as(request_id)
-            await self._connection.send(message)
-        # Sending to a client that reads quickly never waits, and would never let anybody else run.
-        await asyncio.sleep(0)
+        await self._connection.tell(event_text(run_id, event, request_id=request_id) for event in batch)
 
     async def _break_off(self, run_id: UUID, error: HeavyError) -> None:
         """The client may resume from its last number, or from where the log goes on."""
@@ -114,7 +107,3 @@ class Subscriptions:
     def _forget(self, run_id: UUID, ended: asyncio.Task[None]) -> None:
         if self._following.get(run_id) is ended:
             del self._following[run_id]
-
-
-def _asked_as(request_id: str | None) -> dict[str, Json]:
-    return {} if request_id is None else {"requestId": request_id}

@@ -1,0 +1,27 @@
+"""Joining what is written to one client: few writes, and none too long.
+
+Pure. The next write waits until a client has taken enough of the last, so each must have a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+__all__ = ["WRITE_BYTES", "batched"]
+
+WRITE_BYTES: Final = 64 * 1024
+
+
+def batched(parts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The same parts in order, those of about 64 kB together."""
+    batch: list[bytes] = []
+    size_bytes = 0
+    for part in parts:
+        batch.append(part)
+        size_bytes += len(part)
+        if size_bytes >= WRITE_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,67 @@
+"""What is made of an event: once for all who read it, except for what is said to one of them alone."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from websockets.frames import Frame, Opcode
+
+from heavy_agents.events import Event
+from routing.batched import WRITE_BYTES, batched
+from routing.socket.frames import frames
+from routing.socket.outbound import event_text
+from routing.sse import frame
+
+RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
+
+
+def test_readers_of_one_event_share_its_bytes() -> None:
+    event = Event(2, "chunk", {"content": "word"})
+
+    assert frame(RUN, event) is frame(RUN, event)
+    assert event_text(RUN, event) is event_text(RUN, event)
+    assert event_text(RUN, event) not in frame(RUN, event)
+
+
+def test_bytes_of_one_run_are_not_told_of_another() -> None:
+    event, other = Event(2, "chunk", {"content": "word"}), uuid4()
+
+    assert str(RUN).encode() in frame(RUN, event)
+    assert str(other).encode() in frame(other, event)
+    assert event_text(RUN, event) != event_text(other, event)
+
+
+def test_a_request_id_is_told_only_to_the_socket_that_gave_it() -> None:
+    event = Event(1, "started", {"agentId": "a"})
+    plain = orjson.loads(event_text(RUN, event))
+
+    assert orjson.loads(event_text(RUN, event, request_id="mine")) == {**plain, "requestId": "mine"}
+    assert orjson.loads(event_text(RUN, event)) == plain
+
+
+def test_a_request_id_is_told_with_the_start_alone() -> None:
+    event = Event(2, "chunk", {"content": "word"})
+
+    assert event_text(RUN, event, request_id="mine") == event_text(RUN, event)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 125, 126, 127, 65_535, 65_536, 300_000])
+def test_a_frame_is_the_one_the_library_would_send(size_bytes: int) -> None:
+    text = b"x" * size_bytes
+
+    assert frames([text]) == Frame(Opcode.TEXT, text).serialize(mask=False)
+
+
+def test_several_texts_are_as_many_frames() -> None:
+    assert frames([b"a", b"", b"bc"]) == frames([b"a"]) + frames([b""]) + frames([b"bc"])
+
+
+def test_a_write_is_bounded_and_nothing_is_lost() -> None:
+    parts = [bytes([number]) * 20_000 for number in range(20)]
+    batches = list(batched(parts))
+
+    assert [part for batch in batches for part in batch] == parts
+    assert all(sum(map(len, batch[:-1])) < WRITE_BYTES for batch in batches)
+    assert len(batches) < len(parts)
