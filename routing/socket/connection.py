@@ -26,6 +26,8 @@ __all__ = ["Connection", "Left", "Tempo"]
 log = structlog.get_logger(__name__)
 
 CLOSING_S: Final = 1.0
+# A reader that stops leaves one write behind, beside what its transport holds.
+WRITE_BYTES: Final = 16 * 1024
 
 
 class Left(Exception):
@@ -107,7 +109,7 @@ class Connection:
             Left: the client has gone.
             Farewell: it has not taken anything for too long.
         """
-        for batch in batched(texts):
+        for batch in batched(texts, about_bytes=WRITE_BYTES):
             if not self._write_now(batch):
                 for text in batch:
                     await self._wait_to_send(text.decode())

@@ -93,4 +93,6 @@ async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
         "a request meanwhile p99, ms",
         "under way p50, ms",
         "p99, ms",
+        "loop lag p99, ms at most",
+        "CPU a message, µs",
     }
