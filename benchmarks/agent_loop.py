@@ -9,7 +9,6 @@ Postgres; loops written by hand that keep nothing; and peers, where they are ins
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -18,11 +17,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    from benchmarks.arguments import arguments
+
+    parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=64, help="runs of one subject in one round")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are reported")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--only", nargs="*", help="subjects by name, for work on one of them")
     told = parser.parse_args()
 
     from benchmarks.compare import compare

@@ -8,7 +8,6 @@ that they are ready; in one run, one after the other.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -17,11 +16,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7, help="rounds; medians are reported")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--only", nargs="*", help="subjects by name, for work on one of them")
-    told = parser.parse_args()
+    from benchmarks.arguments import arguments
+
+    told = arguments(__doc__, rounds=7).parse_args()
 
     from benchmarks.boots import measure
 

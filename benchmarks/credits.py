@@ -8,7 +8,6 @@ pool is compared with the same SQL functions called by hand, and with accounts t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -17,13 +16,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    from benchmarks.arguments import arguments
+
+    parser = arguments(__doc__)
     parser.add_argument(
         "--pairs", type=int, default=1000, help="holds and settlements of one subject in one round"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are reported")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--only", nargs="*", help="subjects by name, for work on one of them")
     told = parser.parse_args()
 
     from benchmarks.ledgers import measure

@@ -8,7 +8,6 @@ without.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -17,14 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    from benchmarks.arguments import arguments
+
+    parser = arguments(__doc__)
     parser.add_argument("--sockets", type=int, nargs="*", default=[2000, 9500], help="idle sockets, growing")
     parser.add_argument("--watchers", type=int, default=1000, help="watchers of one run")
     parser.add_argument("--pace", type=float, default=5, help="events a second of that run")
     parser.add_argument("--events", type=int, default=80, help="events of that run")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; medians are reported")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--only", nargs="*", help="subjects by name, for work on one of them")
     told = parser.parse_args()
 
     from benchmarks.crowds import Load, measure
