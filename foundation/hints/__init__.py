@@ -1,0 +1,5 @@
+"""What replicas tell each other so that nobody waits for the next look at the database."""
+
+from foundation.hints.port import Deaf, Hints, Listener, Queued, Rows
+
+__all__ = ["Deaf", "Hints", "Listener", "Queued", "Rows"]
