@@ -1,5 +1,6 @@
 """What replicas tell each other so that nobody waits for the next look at the database."""
 
+from foundation.hints.nats import NatsHints
 from foundation.hints.port import Deaf, Hints, Listener, Queued, Rows
 
-__all__ = ["Deaf", "Hints", "Listener", "Queued", "Rows"]
+__all__ = ["Deaf", "Hints", "Listener", "NatsHints", "Queued", "Rows"]

@@ -21,11 +21,16 @@ Rows = Sequence[Mapping[str, Json]]
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A run that waits to be claimed. `epoch` is how often it was claimed before: the pair happens once."""
+    """A run that waits to be claimed. `epoch` is how often it was claimed before: the pair happens once.
+
+    `look` is 0 for who has made it wait. Who finds it waiting says a number that grows while it does, the
+    same for all who find it at about the same time.
+    """
 
     run_id: UUID
     epoch: int
     kind: str
+    look: int = 0
 
 
 class Listener(Protocol):
