@@ -17,6 +17,7 @@ import structlog
 from foundation.clock import Clock
 from foundation.db import Database
 from foundation.errors import HeavyError, InternalError
+from foundation.hints import Deaf, Hints, Queued
 from foundation.telemetry import Metrics, Tracer
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
@@ -53,6 +54,7 @@ class Floor:
         compute: Compute,
         metrics: Metrics,
         clock: Clock,
+        hints: Hints | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """`lease_db` has connections of its own: requests must never keep a heartbeat waiting."""
@@ -63,6 +65,7 @@ class Floor:
         self.compute = compute
         self.metrics = metrics
         self.clock = clock
+        self.hints = hints or Deaf()
         self.tracer = tracer or Tracer()
 
 
@@ -81,6 +84,7 @@ class Execution:
         self.run_id = UUID(claim["run_id"])
         self.agent_id = request.agent.id
         self.lease = lease
+        self._epoch: int = claim["epoch"]
         self._floor = floor
         self._agent = agent
         self._ends = ends
@@ -243,7 +247,9 @@ class Execution:
                 queue_deadline_s=QUEUE_DEADLINE_S,
             )
         )
-        self._floor.hub.publish(self.run_id, events if answer["released"] else [])
+        if answer["released"]:
+            self._floor.hub.publish(self.run_id, events)
+            self._floor.hints.queued([Queued(self.run_id, self._epoch, self._agent.kind)])
         return "queued"
 
 
