@@ -1,7 +1,7 @@
 """Hints by LISTEN and NOTIFY, over one connection of their own.
 
 What is told within one turn of the loop goes as one notification, and while one is on its way the next
-gathers; alone on its database a process tells nothing. A notification is sent after the commit it tells of and
+gathers; alone on its database a process tells nothing. A notification is sent after the commit it tells of,
 not in it: NOTIFY takes a lock of the whole database until its transaction has ended, and a hint is not worth
 that.
 

@@ -82,16 +82,15 @@ class Execution:
         ends: Ends,
     ) -> None:
         self.run_id = UUID(claim["run_id"])
+        self._waiting = Queued(self.run_id, claim["epoch"], agent.kind)
         self.agent_id = request.agent.id
         self.lease = lease
-        self._epoch: int = claim["epoch"]
         self._floor = floor
         self._agent = agent
         self._ends = ends
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
         self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._stopped_at_s = math.inf
         self._agent_stop_s = AGENT_STOP_S
         self._meter = _meter(claim, request, clock=floor.clock)
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
@@ -109,7 +108,7 @@ class Execution:
             compute=floor.compute,
             tracer=floor.tracer,
             is_stopping=self._stop.done,
-            # After a lost worker the person has seen text before, or has waited too long to tell.
+            # After a lost worker text was seen before, or waited for too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
 
@@ -249,7 +248,7 @@ class Execution:
         )
         if answer["released"]:
             self._floor.hub.publish(self.run_id, events)
-            self._floor.hints.queued([Queued(self.run_id, self._epoch, self._agent.kind)])
+            self._floor.hints.queued([self._waiting])
         return "queued"
 
 
