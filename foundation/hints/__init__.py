@@ -2,5 +2,6 @@
 
 from foundation.hints.nats import NatsHints
 from foundation.hints.port import Deaf, Hints, Listener, Queued, Rows
+from foundation.hints.postgres import PostgresHints
 
-__all__ = ["Deaf", "Hints", "Listener", "NatsHints", "Queued", "Rows"]
+__all__ = ["Deaf", "Hints", "Listener", "NatsHints", "PostgresHints", "Queued", "Rows"]
