@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from foundation.clock import Clock, SystemClock
 from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.hints import Deaf, Hints, PostgresHints
+from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
@@ -137,16 +137,21 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings.database_url, name=worker)
+    hints = _hints(settings, name=worker, metrics=metrics, health=health)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(database_url: str, *, name: str) -> Hints:
+def _hints(settings: Settings, *, name: str, metrics: Metrics, health: Health) -> Hints:
     """A transaction pooler keeps no session, so that nobody can listen through it."""
-    if urlsplit(database_url).port == TRANSACTION_POOLER_PORT:
+    assert settings.database_url is not None  # noqa: S101 - checked before
+    if settings.nats_url is not None:
+        hints = NatsHints(settings.nats_url, metrics=metrics)
+        health.register("nats", hints.check, is_needed=False)
+        return hints
+    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(database_url, name=name)
+    return PostgresHints(settings.database_url, name=name)
 
 
 def _version(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -55,17 +55,13 @@ NO_STREAMS: Final = "NATS has no JetStream for us; every worker looks for every 
 class NatsHints:
     """Hints through one NATS. Its absence is never an error, neither at the start nor later."""
 
-    def __init__(
-        self, url: str, *, metrics: Metrics, kinds: Sequence[str] = (), rules: Rules | None = None
-    ) -> None:
+    def __init__(self, url: str, *, metrics: Metrics, rules: Rules | None = None) -> None:
         """
         Args:
             url: with its password.
-            kinds: of runs this process executes; none where it executes nothing.
         """
         self._address = Address.of(url)
         self._metrics = metrics
-        self._kinds = kinds
         self._rules = rules or Rules()
         self._listener: Listener | None = None
         self._connection: Connection | None = None
@@ -168,7 +164,7 @@ class NatsHints:
                 self._say_heard(connection)
                 group.create_task(self._outbox.send(connection))
                 group.create_task(self._watching.keep(connection, self._news_arrived, begun=self._look_at))
-                if self._kinds:
+                if self._told.kinds:
                     group.create_task(self._work().hear(connection))
                 await connection.lost()
                 raise ConnectionResetError
@@ -178,7 +174,7 @@ class NatsHints:
                 await connection.leave()
 
     def _work(self) -> Work:
-        return Work(self._told, kinds=self._kinds, rules=self._rules, without_streams=self._say_streams)
+        return Work(self._told, rules=self._rules, without_streams=self._say_streams)
 
     @property
     def _told(self) -> Listener:

@@ -37,6 +37,11 @@ class Listener(Protocol):
     """Who is told. Called in the event loop; none of these may raise or take long."""
 
     @property
+    def kinds(self) -> Sequence[str]:
+        """Of runs that are executed here; none where no run is. Never changes."""
+        ...
+
+    @property
     def free(self) -> int:
         """Runs that could begin here now; one that has none is not asked to take any."""
         ...

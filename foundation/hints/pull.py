@@ -29,6 +29,9 @@ GRACE_S: Final = 2.0
 # Between two looks for room, and until a hint that was given back is handed out again.
 LOOK_S: Final = 0.05
 GIVEN_BACK_S: Final = 0.1
+# How long a place may take to become free before we say there is none, and between two glances.
+SOON_S: Final = 0.05
+GLANCE_S: Final = 0.005
 # What ends a request that nothing is wrong with: its time is over, or nothing is there.
 HARMLESS: Final = frozenset({"404", "408"})
 
@@ -43,6 +46,7 @@ class Pull:
         self._listener = listener
         self._subject = f"{NEXT}.{STREAM}.{consumer_of(kind)}"
         self._left = 0
+        self._is_full_until_s = 0.0
         self._ended_by: str | None = None
         self._ended = asyncio.Event()
 
@@ -89,8 +93,22 @@ class Pull:
         self._left -= 1
         if self._left <= 0:
             self._ended.set()
-        if self._listener.free > 0:
+        if await self._has_room():
             await message.ack()
             self._listener.work()
         else:
             await message.nak(GIVEN_BACK_S)
+
+    async def _has_room(self) -> bool:
+        """A claim under way holds all the places it could need, and most often gives some back."""
+        time = asyncio.get_running_loop().time
+        until_s = time() + SOON_S
+        while self._listener.free <= 0:
+            if time() < self._is_full_until_s:
+                return False
+            if time() > until_s:
+                # The others that have arrived do not wait as long, one after another.
+                self._is_full_until_s = time() + SOON_S
+                return False
+            await asyncio.sleep(GLANCE_S)
+        return True

@@ -1,14 +1,14 @@
 """How a worker hears of waiting runs on one connection: by turns from the stream, or all at once without one.
 
 A server whose JetStream is off, or has no room, still carries the same messages to everybody who listens:
-then every worker with room looks for every run, which is more looking and no less found.
+then every worker looks for every run, which is more looking and no less found.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from foundation.hints.port import Listener
@@ -34,7 +34,6 @@ class Work:
         self,
         listener: Listener,
         *,
-        kinds: Sequence[str],
         rules: Rules,
         without_streams: Callable[[Exception | None], None],
     ) -> None:
@@ -43,7 +42,7 @@ class Work:
             without_streams: told why there are none, or None once there are.
         """
         self._listener = listener
-        self._kinds = kinds
+        self._kinds = listener.kinds
         self._rules = rules
         self._without_streams = without_streams
 
@@ -86,8 +85,7 @@ class Work:
             await each.unsubscribe()
 
     async def _arrived(self, _: Msg) -> None:
-        if self._listener.free > 0:
-            self._listener.work()
+        self._listener.work()
 
 
 def _about(seconds: float) -> float:

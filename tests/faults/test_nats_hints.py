@@ -57,9 +57,9 @@ async def test_a_waiting_run_is_told_to_who_has_room(server: NatsServer) -> None
         replica(server.url, kinds=[kind], free=8) as roomy,
     ):
         front.hints.queued(waiting(kind, count=5))
-        await holds(lambda: roomy.worked == 5)
+        await holds(lambda: roomy.works == 5)
 
-        assert full.worked == 0
+        assert full.works == 0
 
 
 async def test_a_run_is_also_told_to_who_has_made_it_wait(server: NatsServer) -> None:
@@ -67,7 +67,7 @@ async def test_a_run_is_also_told_to_who_has_made_it_wait(server: NatsServer) ->
     async with replica(server.url, kinds=[kind], free=1) as alone:
         alone.hints.queued(waiting(kind))
 
-        await holds(lambda: alone.worked == 1)
+        await holds(lambda: alone.works == 1)
 
 
 async def test_hints_wait_for_room(server: NatsServer, streams: JetStreamContext) -> None:
@@ -79,10 +79,10 @@ async def test_hints_wait_for_room(server: NatsServer, streams: JetStreamContext
             return (await kept(streams)).messages == 3
 
         await until(have_come, within_s=20)
-        assert worker.worked == 0
+        assert worker.works == 0
 
         worker.free = 3
-        await holds(lambda: worker.worked == 3)
+        await holds(lambda: worker.works == 3)
         await empty(streams)
 
 
@@ -94,9 +94,9 @@ async def test_those_with_room_are_told_in_turn(server: NatsServer) -> None:
         replica(server.url, kinds=[kind], free=20) as other,
     ):
         front.hints.queued(waiting(kind, count=20))
-        await holds(lambda: one.worked + other.worked == 20)
+        await holds(lambda: one.works + other.works == 20)
 
-        assert min(one.worked, other.worked) >= 5
+        assert min(one.works, other.works) >= 5
 
 
 async def test_a_hint_that_finds_the_last_place_taken_goes_to_who_has_one(server: NatsServer) -> None:
@@ -108,11 +108,11 @@ async def test_a_hint_that_finds_the_last_place_taken_goes_to_who_has_one(server
     ):
         one.free = 0  # its request stands at the server all the same
         for _ in range(4):
-            before = other.worked
+            before = other.works
             front.hints.queued(waiting(kind))
-            await holds(lambda before=before: other.worked > before)  # type: ignore[misc]
+            await holds(lambda before=before: other.works > before)  # type: ignore[misc]
 
-        assert one.worked == 0
+        assert one.works == 0
 
 
 async def test_a_kind_is_told_to_who_executes_it(server: NatsServer) -> None:
@@ -123,7 +123,7 @@ async def test_a_kind_is_told_to_who_executes_it(server: NatsServer) -> None:
         replica(server.url, kinds=[second], free=9) as other,
     ):
         front.hints.queued([*waiting(first, count=2), *waiting(second, count=3), *waiting("unknown")])
-        await holds(lambda: (one.worked, other.worked) == (2, 3))
+        await holds(lambda: (one.works, other.works) == (2, 3))
 
 
 async def test_a_hint_is_acknowledged_before_anything_is_claimed(
@@ -133,7 +133,7 @@ async def test_a_hint_is_acknowledged_before_anything_is_claimed(
     kind = a_kind()
     async with replica(server.url) as front, replica(server.url, kinds=[kind], free=1) as worker:
         front.hints.queued(waiting(kind))
-        await holds(lambda: worker.worked == 1)
+        await holds(lambda: worker.works == 1)
         await empty(streams)
 
         assert (await streams.consumer_info(STREAM, consumer_of(kind))).num_ack_pending == 0
@@ -166,7 +166,7 @@ async def test_a_hint_taken_by_one_who_died_goes_to_another(
         await dies.unsubscribe()
 
         worker.free = 1
-        await holds(lambda: worker.worked == 1)
+        await holds(lambda: worker.works == 1)
 
 
 async def test_what_two_say_of_the_same_wait_is_one_hint(
@@ -190,7 +190,7 @@ async def test_what_two_say_of_the_same_wait_is_one_hint(
         # Came to wait, came back to the queue, and was found waiting; only the last is kept.
         assert (after.last_seq - before, after.messages) == (3, 1)
         worker.free = 1
-        await holds(lambda: worker.worked == 1)
+        await holds(lambda: worker.works == 1)
 
 
 async def test_a_run_found_waiting_gets_through_when_its_hint_was_acknowledged_by_one_who_died(
@@ -200,11 +200,11 @@ async def test_a_run_found_waiting_gets_through_when_its_hint_was_acknowledged_b
     (run,) = waiting(kind)
     async with replica(server.url) as front, replica(server.url, kinds=[kind], free=1) as worker:
         front.hints.queued([run])
-        await holds(lambda: worker.worked == 1)
+        await holds(lambda: worker.works == 1)
 
         front.hints.queued([replace(run, look=1)])
 
-        await holds(lambda: worker.worked == 2)
+        await holds(lambda: worker.works == 2)
 
 
 async def test_the_stream_keeps_so_many_and_the_newest(server: NatsServer, streams: JetStreamContext) -> None:
@@ -231,7 +231,7 @@ async def test_a_stream_made_otherwise_is_changed(found: StreamConfig) -> None:
 
         async with replica(server.url, kinds=["chat"], free=1) as worker:
             worker.hints.queued(waiting("chat"))
-            await holds(lambda: worker.worked == 1)
+            await holds(lambda: worker.works == 1)
             config = (await client.jetstream().stream_info(STREAM)).config
 
         assert (config.retention, config.storage, config.max_age) == ("workqueue", "memory", 60)
@@ -247,7 +247,7 @@ async def test_a_stream_whose_age_is_another_keeps_what_it_holds(
 
         async with replica(server.url, kinds=[kind]) as later:
             later.free = 1
-            await holds(lambda: later.worked == 1)
+            await holds(lambda: later.works == 1)
 
         assert (await streams.stream_info(STREAM)).config.max_age == 60
 
@@ -256,9 +256,9 @@ async def test_a_wish_to_end_a_run_reaches_all_others(server: NatsServer) -> Non
     run = uuid4()
     async with replica(server.url) as one, replica(server.url) as other, replica(server.url) as third:
         one.hints.cancel(run)
-        await holds(lambda: other.cancelled == third.cancelled == [run])
+        await holds(lambda: other.cancels == third.cancels == [run])
 
-        assert one.cancelled == []
+        assert one.cancels == []
 
 
 async def test_events_reach_those_who_watch_the_run(server: NatsServer) -> None:
@@ -345,7 +345,7 @@ async def test_what_a_stranger_says_of_a_run_only_makes_others_look(
         await stranger.publish(f"switchyard.events.{run}", payload)
         await holds(lambda: bool(watches.told))
 
-        assert (watches.told, watches.cancelled) == ([(run, None)], [])
+        assert (watches.told, watches.cancels) == ([(run, None)], [])
 
 
 async def test_what_is_told_last_still_leaves(server: NatsServer) -> None:
@@ -355,13 +355,13 @@ async def test_what_is_told_last_still_leaves(server: NatsServer) -> None:
         async with replica(server.url) as goes:
             goes.hints.queued(waiting(kind, count=9))
 
-        await holds(lambda: stays.worked == 9)
+        await holds(lambda: stays.works == 9)
 
 
 async def test_what_is_too_much_to_tell_is_dropped_and_counted(server: NatsServer) -> None:
     async with replica(server.url) as one, replica(server.url) as other:
         for _ in range(5000):
             one.hints.cancel(uuid4())
-        await holds(lambda: len(other.cancelled) == 4096)
+        await holds(lambda: len(other.cancels) == 4096)
 
         assert one.figure("dropped_total") == 904

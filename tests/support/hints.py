@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 from foundation.errors import HeavyError, Json
-from foundation.hints import NatsHints, Queued, Rows
+from foundation.hints import NatsHints, Queued
 from foundation.hints.stream import Rules
 from foundation.telemetry import Metrics
+from tests.support.hearers import Hearer
 from tests.support.process import until
 
 __all__ = ["Replica", "a_kind", "chunk", "holds", "replica", "waiting"]
@@ -17,30 +18,14 @@ __all__ = ["Replica", "a_kind", "chunk", "holds", "replica", "waiting"]
 WITHIN_S = 20.0
 
 
-class Replica:
+class Replica(Hearer):
     """A process of which only the hints are there; it has `free` places."""
 
     def __init__(self, url: str, *, kinds: Sequence[str], free: int, rules: Rules | None) -> None:
+        super().__init__(kinds, free)
         self.metrics = Metrics()
-        self.hints = NatsHints(url, metrics=self.metrics, kinds=kinds, rules=rules)
+        self.hints = NatsHints(url, metrics=self.metrics, rules=rules)
         self.hints.listen(self)
-        self.free = free
-        self.worked = 0
-        self.missed_times = 0
-        self.cancelled: list[UUID] = []
-        self.told: list[tuple[UUID, Rows | None]] = []
-
-    def work(self) -> None:
-        self.worked += 1
-
-    def cancel(self, run_id: UUID) -> None:
-        self.cancelled.append(run_id)
-
-    def news(self, run_id: UUID, rows: Rows | None) -> None:
-        self.told.append((run_id, rows))
-
-    def missed(self) -> None:
-        self.missed_times += 1
 
     async def watch(self, run_id: UUID) -> None:
         """Its events come when this returns."""
@@ -88,8 +73,8 @@ async def replica(
             await one.heard()
             if kinds:
                 # It looks once when it begins to take from the stream.
-                await holds(lambda: one.worked == 1)
-                one.worked = 0
+                await holds(lambda: one.works == 1)
+                one.works = 0
         yield one
     finally:
         await one.hints.drain()
