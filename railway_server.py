@@ -48,6 +48,7 @@ from heavy_agents.runs import (
     Presence,
     Runs,
     Submitter,
+    Sweeper,
 )
 from heavy_agents.tools import McpServers, Shelf
 from routing import Arrivals, Readers, Rooms, create_app
@@ -101,7 +102,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground, engine)]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -171,8 +172,10 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
     return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
 
 
-def _watchers(ground: _Ground) -> list[Service]:
+def _watchers(ground: _Ground, engine: Engine) -> list[Service]:
+    has_stream = ground.settings.nats_url is not None and engine.kinds
     return [
+        *([Sweeper(ground.db, ground.hints, kinds=engine.kinds)] if has_stream else []),
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
         Watchdog(ground.metrics, ground.clock),
