@@ -137,16 +137,16 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings.database_url, name=worker)
+    hints = _hints(settings.database_url, db, name=worker)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(database_url: str, *, name: str) -> Hints:
+def _hints(database_url: str, db: PoolDatabase, *, name: str) -> Hints:
     """A transaction pooler keeps no session, so that nobody can listen through it."""
     if urlsplit(database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(database_url, name=name)
+    return PostgresHints(database_url, db, name=name)
 
 
 def _version(settings: Settings) -> str:
