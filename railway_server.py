@@ -138,12 +138,12 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings, name=worker, metrics=metrics, health=health)
+    hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(settings: Settings, *, name: str, metrics: Metrics, health: Health) -> Hints:
+def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
     """A transaction pooler keeps no session, so that nobody can listen through it."""
     assert settings.database_url is not None  # noqa: S101 - checked before
     if settings.nats_url is not None:
@@ -152,7 +152,7 @@ def _hints(settings: Settings, *, name: str, metrics: Metrics, health: Health) -
         return hints
     if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(settings.database_url, name=name)
+    return PostgresHints(settings.database_url, db, name=name)
 
 
 def _version(settings: Settings) -> str:
