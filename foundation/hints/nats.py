@@ -22,7 +22,7 @@ from uuid import UUID
 import structlog
 
 from foundation.errors import HeavyError
-from foundation.hints.address import Address
+from foundation.hints.opening import open_nats
 from foundation.hints.outbox import Outbox
 from foundation.hints.port import Listener, Queued, Rows
 from foundation.hints.stream import Rules
@@ -60,7 +60,7 @@ class NatsHints:
         Args:
             url: with its password.
         """
-        self._address = Address.of(url)
+        self._url = url
         self._metrics = metrics
         self._rules = rules or Rules()
         self._listener: Listener | None = None
@@ -153,10 +153,7 @@ class NatsHints:
 
     async def _be_connected(self) -> None:
         """One connection from its beginning to its end. Raises what ended it."""
-        from foundation.hints.connection import Connection
-
-        connection = Connection(self._address)
-        await connection.open(name="switchyard", within_s=CONNECT_S, on_error=self._erred)
+        connection = await open_nats(self._url, name="switchyard", within_s=CONNECT_S, on_error=self._erred)
         async with asyncio.TaskGroup() as group:
             try:
                 await connection.subscribe(CANCEL, cb=self._cancel_arrived)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
+from foundation.hints.address import Address
 from foundation.hints.stream import STREAM
 from tests.support.certificate import certificate_for
 from tests.support.hints import Replica, a_kind, chunk, holds, replica, waiting
@@ -206,7 +207,23 @@ async def test_a_login_that_is_refused_is_said_once_and_without_the_password() -
 
     assert [line["reason"] for line in logs] == ["refuses the login", "does not answer"]
     assert one.hints.are_heard is False
-    assert CANARY not in repr(logs) + repr(one.hints._address)
+    assert CANARY not in repr(logs) + repr(Address.of(url))
+
+
+async def test_a_login_that_may_do_no_more_than_is_said_is_enough(tmp_path: Path) -> None:
+    may = 'publish: ["switchyard.>", "$JS.API.>", "$JS.ACK.>"], subscribe: ["switchyard.>", "_INBOX.>"]'
+    settings = tmp_path / "nats.conf"
+    settings.write_text(
+        f'jetstream {{ store_dir: "{tmp_path}" }}\n'
+        f'authorization {{ user: switchyard, password: "{CANARY}", permissions {{ {may} }} }}\n'
+    )
+    kind = a_kind()
+    async with running_nats("-c", str(settings)) as server:
+        url = server.url.replace("//", f"//switchyard:{CANARY}@")
+        async with replica(url) as one, replica(url, kinds=[kind], free=1) as worker:
+            await tell_each_other(one, worker, kind)
+
+            assert await worker.says() == "ok"
 
 
 async def test_an_address_that_says_tls_is_used_with_it(
