@@ -1,0 +1,34 @@
+"""A server of a fault: `python -m tests.hardening.launch <patch>`, with agents that do what a fault needs.
+
+`<patch>` is `module:function`, called before anything else, or `-`. Such a function takes a guard away in
+this process alone; there is no setting that could.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import commands
+import railway_server
+from foundation.settings import Settings
+from tests.support.agents import EchoAgent
+from tests.support.stubborn import StubbornAgent
+
+__all__: list[str] = []
+
+
+def _build(settings: Settings) -> railway_server.Backend:
+    return railway_server.build(settings, extra_kinds=[EchoAgent(), StubbornAgent()])
+
+
+def _main() -> None:
+    patch = sys.argv.pop(1)
+    if patch != "-":
+        module, _, function = patch.partition(":")
+        getattr(import_module(module), function)()
+    commands.main(_build)
+
+
+if __name__ == "__main__":
+    _main()
