@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from tests.support.model import Rule
 from tests.support.process import FORECASTER, ServerProcess, free_port, run_command, start_command, until
 from tests.support.relay import relaying
 from tests.support.series import forecast_body
-from tests.support.stage import ANSWER, OPENING, PAGES, Stage, Talk, open_stage
+from tests.support.stage import ANSWER, OPENING, PAGES, Stage, Talk
 
 SUCCEEDED, BADLY_ENDED, REFUSED, LEFT = 0, 1, 2, 130
 
@@ -25,14 +24,15 @@ SUCCEEDED, BADLY_ENDED, REFUSED, LEFT = 0, 1, 2, 130
 Message = dict[str, Any]
 
 
-@pytest.fixture
-async def stage(demo_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with open_stage(demo_url, tmp_path) as stage:
-        yield stage
+def settings_of(stage: Stage, server: ServerProcess) -> dict[str, str]:
+    """With which a command finds it."""
+    return {**stage.settings, "PORT": str(port_of(server))}
 
 
-def settings_of(stage: Stage, port: int) -> dict[str, str]:
-    return {**stage.settings, "PORT": str(port)}
+def port_of(server: ServerProcess) -> int:
+    port = server.client.base_url.port
+    assert port is not None
+    return port
 
 
 def lines_of(out: str) -> list[Message]:
@@ -82,45 +82,45 @@ async def check_told_once(messages: list[Message], stage: Stage, server: ServerP
     assert await audit(stage.sql, await stage.calls()) == []
 
 
-async def test_in_a_pipe_the_answer_is_all_of_stdout_and_the_story_goes_beside_it(stage: Stage) -> None:
+async def test_in_a_pipe_the_answer_is_all_of_stdout_and_the_story_goes_beside_it(
+    stage: Stage, server: ServerProcess
+) -> None:
     talk = Talk("p0p")
     await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings) as server:
-        code, out, err = await run_command("run", "READER", talk.name, **settings)
+    settings = settings_of(stage, server)
+    code, out, err = await run_command("run", "READER", talk.name, **settings)
 
-        (charge,) = (await server.get("/api/runs"))["runs"]
-        assert (code, out) == (SUCCEEDED, ANSWER + "\n")
-        assert "\x1b" not in out + err
-        told = err.splitlines()
-        assert told[0] == "Reader, 10,000 credits available"
-        assert told[1] == f"run {charge['runId']}"
-        assert sum(line.startswith("tool_call http_fetch {") for line in told) == len(PAGES)
-        assert sum(line.startswith("tool_result http_fetch {") for line in told) == len(PAGES)
-        used = charge["creditsUsed"]
-        assert told[-1].endswith(f"{used} credits used, {10_000 - used:,} credits available (10,000 before)")
+    (charge,) = (await server.get("/api/runs"))["runs"]
+    assert (code, out) == (SUCCEEDED, ANSWER + "\n")
+    assert "\x1b" not in out + err
+    told = err.splitlines()
+    assert told[0] == "Reader, 10,000 credits available"
+    assert told[1] == f"run {charge['runId']}"
+    assert sum(line.startswith("tool_call http_fetch {") for line in told) == len(PAGES)
+    assert sum(line.startswith("tool_result http_fetch {") for line in told) == len(PAGES)
+    used = charge["creditsUsed"]
+    assert told[-1].endswith(f"{used} credits used, {10_000 - used:,} credits available (10,000 before)")
 
 
-async def test_quietly_there_is_the_answer_and_nothing_else(stage: Stage) -> None:
+async def test_quietly_there_is_the_answer_and_nothing_else(stage: Stage, server: ServerProcess) -> None:
     talk = Talk("p1p")
     await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        code, out, err = await run_command("run", str(stage.agent_id), talk.name, "--quiet", **settings)
+    settings = settings_of(stage, server)
+    code, out, err = await run_command("run", str(stage.agent_id), talk.name, "--quiet", **settings)
 
     assert (code, out, err) == (SUCCEEDED, ANSWER + "\n", "")
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "told to go"])
 async def test_a_run_is_seen_to_its_end_while_its_server_dies_and_comes_back(
-    stage: Stage, *, is_killed: bool
+    own_stage: Stage, *, is_killed: bool
 ) -> None:
     talk = Talk("k0k")
-    await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
+    await own_stage.prepare([talk])
+    settings = {**own_stage.settings, "PORT": str(free_port())}
     async with ServerProcess.running(**settings) as first:
         showing = asyncio.create_task(run_command("run", "reader", talk.name, "--json", **settings))
-        await until(lambda: is_in_answer(stage), within_s=30)
+        await until(lambda: is_in_answer(own_stage), within_s=30)
         if is_killed:
             await first.kill()
         else:
@@ -132,14 +132,15 @@ async def test_a_run_is_seen_to_its_end_while_its_server_dies_and_comes_back(
         messages = lines_of(out)
         assert [each["step"] for each in messages if each["type"] == "retry"] == ["turn-2"]
         assert "asking again in" in err
-        await check_told_once(messages, stage, second)
+        await check_told_once(messages, own_stage, second)
 
 
-async def test_a_network_that_cuts_every_connection_costs_no_word(stage: Stage) -> None:
+async def test_a_network_that_cuts_every_connection_costs_no_word(
+    stage: Stage, server: ServerProcess
+) -> None:
     talk = Talk("c0c")
     await stage.prepare([talk])
-    port = free_port()
-    async with ServerProcess.running(**settings_of(stage, port)) as server, relaying(port) as relay:
+    async with relaying(port_of(server)) as relay:
         relay.limit_bytes = 3_000
 
         code, out, err = await run_command(
@@ -151,11 +152,10 @@ async def test_a_network_that_cuts_every_connection_costs_no_word(stage: Stage) 
         await check_told_once(lines_of(out), stage, server)
 
 
-async def test_an_answer_that_is_lost_makes_no_second_run(stage: Stage) -> None:
+async def test_an_answer_that_is_lost_makes_no_second_run(stage: Stage, server: ServerProcess) -> None:
     talk = Talk("l0l")
     await stage.prepare([talk])
-    port = free_port()
-    async with ServerProcess.running(**settings_of(stage, port)) as server, relaying(port) as relay:
+    async with relaying(port_of(server)) as relay:
         relay.losing = b"POST /api/agent/execute"
 
         code, out, err = await run_command(
@@ -166,41 +166,41 @@ async def test_an_answer_that_is_lost_makes_no_second_run(stage: Stage) -> None:
         await check_told_once(lines_of(out), stage, server)
 
 
-async def test_whoever_leaves_is_told_how_to_come_back_and_sees_the_rest(stage: Stage) -> None:
+async def test_whoever_leaves_is_told_how_to_come_back_and_sees_the_rest(
+    stage: Stage, server: ServerProcess
+) -> None:
     talk = Talk("i0i")
     await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings) as server:
-        leaving = await start_command("run", "reader", talk.name, "--json", **settings)
-        await until(lambda: is_in_answer(stage), within_s=30)
-        leaving.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(leaving.communicate(), 30)
-        seen = lines_of(out.decode())
-        goes_on, follow, cancel = err.decode().splitlines()
+    settings = settings_of(stage, server)
+    leaving = await start_command("run", "reader", talk.name, "--json", **settings)
+    await until(lambda: is_in_answer(stage), within_s=30)
+    leaving.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(leaving.communicate(), 30)
+    seen = lines_of(out.decode())
+    goes_on, follow, cancel = err.decode().splitlines()
 
-        assert leaving.returncode == LEFT
-        assert goes_on == "The run goes on."
-        assert cancel.endswith(f"run --cancel {seen[0]['runId']}")
-        way_back = follow.split("railway_server.py ")[1].split()
-        code, rest, _ = await run_command(*way_back, "--json", **settings)
+    assert leaving.returncode == LEFT
+    assert goes_on == "The run goes on."
+    assert cancel.endswith(f"run --cancel {seen[0]['runId']}")
+    way_back = follow.split("railway_server.py ")[1].split()
+    code, rest, _ = await run_command(*way_back, "--json", **settings)
 
-        assert code == SUCCEEDED
-        await check_told_once(seen + lines_of(rest), stage, server)
+    assert code == SUCCEEDED
+    await check_told_once(seen + lines_of(rest), stage, server)
 
 
-async def test_a_run_that_is_cancelled_ends_what_follows_it(stage: Stage) -> None:
+async def test_a_run_that_is_cancelled_ends_what_follows_it(stage: Stage, server: ServerProcess) -> None:
     slow: Rule = {"when": {"role": "user"}, "reply": {"text": ANSWER, "between_s": 1.0}}
     await stage.model.play(slow)
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        showing = asyncio.create_task(run_command("run", "reader", "go slowly", **settings))
-        await until(lambda: is_in_answer(stage), within_s=30)
-        run_id = await only_run(stage)
+    settings = settings_of(stage, server)
+    showing = asyncio.create_task(run_command("run", "reader", "go slowly", **settings))
+    await until(lambda: is_in_answer(stage), within_s=30)
+    run_id = await only_run(stage)
 
-        cancelled = await run_command("run", "--cancel", run_id, **settings)
-        code, out, err = await showing
-        again = await run_command("run", "--cancel", run_id, **settings)
-        ended = await run_command("run", "--resume", run_id, "--after", "1000000", **settings)
+    cancelled = await run_command("run", "--cancel", run_id, **settings)
+    code, out, err = await showing
+    again = await run_command("run", "--cancel", run_id, **settings)
+    ended = await run_command("run", "--resume", run_id, "--after", "1000000", **settings)
 
     assert cancelled[0] == SUCCEEDED
     assert (code, out) == (BADLY_ENDED, "")
@@ -211,20 +211,21 @@ async def test_a_run_that_is_cancelled_ends_what_follows_it(stage: Stage) -> Non
     assert ended[2].splitlines()[1].startswith("bad_cursor: ")
 
 
-async def test_a_run_that_has_ended_is_shown_again_from_any_place(stage: Stage) -> None:
+async def test_a_run_that_has_ended_is_shown_again_from_any_place(
+    stage: Stage, server: ServerProcess
+) -> None:
     talk = Talk("e0e")
     await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        _, out, _ = await run_command("run", "reader", talk.name, "--json", "--key", "k", **settings)
-        messages = lines_of(out)
-        run_id, last = messages[0]["runId"], messages[-1]["seq"]
+    settings = settings_of(stage, server)
+    _, out, _ = await run_command("run", "reader", talk.name, "--json", "--key", "k", **settings)
+    messages = lines_of(out)
+    run_id, last = messages[0]["runId"], messages[-1]["seq"]
 
-        whole = await run_command("run", "--resume", run_id, "--json", **settings)
-        rest = await run_command("run", "--resume", run_id, "--after", "3", "--json", **settings)
-        nothing = await run_command("run", "--resume", run_id, "--after", str(last), **settings)
-        joined = await run_command("run", "reader", talk.name, "--json", "--key", "k", **settings)
-        conflict = await run_command("run", "reader", "else", "--key", "k", **settings)
+    whole = await run_command("run", "--resume", run_id, "--json", **settings)
+    rest = await run_command("run", "--resume", run_id, "--after", "3", "--json", **settings)
+    nothing = await run_command("run", "--resume", run_id, "--after", str(last), **settings)
+    joined = await run_command("run", "reader", talk.name, "--json", "--key", "k", **settings)
+    conflict = await run_command("run", "reader", "else", "--key", "k", **settings)
 
     assert lines_of(whole[1]) == lines_of(joined[1]) == messages
     assert lines_of(rest[1]) == messages[3:]
@@ -234,38 +235,37 @@ async def test_a_run_that_has_ended_is_shown_again_from_any_place(stage: Stage) 
 
 
 async def test_a_forecast_takes_its_input_from_a_file_and_names_its_files(
-    stage: Stage, tmp_path: Path
+    stage: Stage, server: ServerProcess, tmp_path: Path
 ) -> None:
     file = tmp_path / "input.json"
     file.write_bytes(orjson.dumps(forecast_body()["input"]))
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings) as server:
-        code, out, err = await run_command("run", "Forecaster", "--input", f"@{file}", **settings)
+    settings = settings_of(stage, server)
+    code, out, err = await run_command("run", "Forecaster", "--input", f"@{file}", **settings)
 
-        assert code == SUCCEEDED, err
-        assert out.startswith("The next value")
-        assert [line for line in err.splitlines() if line.startswith("progress ")] != []
-        (address,) = [
-            line.rpartition(", ")[2] for line in err.splitlines() if "artifact forecast.csv" in line
-        ]
-        table = await server.client.get(address)
-        assert table.headers["content-type"].startswith("text/csv")
+    assert code == SUCCEEDED, err
+    assert out.startswith("The next value")
+    assert [line for line in err.splitlines() if line.startswith("progress ")] != []
+    (address,) = [line.rpartition(", ")[2] for line in err.splitlines() if "artifact forecast.csv" in line]
+    table = await server.client.get(address)
+    assert table.headers["content-type"].startswith("text/csv")
 
 
-async def test_what_is_refused_is_told_in_words_and_starts_nothing(stage: Stage) -> None:
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        await stage.sql.execute("update public.credit_balances set credits_remaining = 0")
-        tries = {
-            "insufficient_credits: needs": ("Reader", "hello"),
-            "agent_not_found: ": ("11111111-1111-4111-8111-111111111111", "hello"),
-            "no agent is named “nobody”; there is: Forecaster, ": ("nobody", "hello"),
-            "name an agent; you may run: Forecaster, ": (),
-            "invalid_token: ": ("Reader", "hello", "--token", "a.b.c"),
-            "  input.series: ": (FORECASTER, "--input", '{"horizon": 7}'),
-            "run_not_found: ": ("--resume", "11111111-1111-4111-8111-111111111111"),
-        }
-        told = {each: await run_command("run", *line, **settings) for each, line in tries.items()}
+async def test_what_is_refused_is_told_in_words_and_starts_nothing(
+    stage: Stage, server: ServerProcess
+) -> None:
+    settings = settings_of(stage, server)
+    await stage.sql.execute("update public.credit_balances set credits_remaining = 0")
+    tries = {
+        "insufficient_credits: needs": ("Reader", "hello"),
+        "agent_not_found: ": ("11111111-1111-4111-8111-111111111111", "hello"),
+        "no agent is named “nobody”; there is: Forecaster, ": ("nobody", "hello"),
+        "name an agent; you may run: Forecaster, ": (),
+        "invalid_token: ": ("Reader", "hello", "--token", "a.b.c"),
+        "  input.series: ": (FORECASTER, "--input", '{"horizon": 7}'),
+        "run_not_found: ": ("--resume", "11111111-1111-4111-8111-111111111111"),
+    }
+    answers = await asyncio.gather(*(run_command("run", *line, **settings) for line in tries.values()))
+    told = dict(zip(tries, answers, strict=True))
 
     for sentence, (code, out, err) in told.items():
         assert (code, out) == (REFUSED, "")
@@ -274,10 +274,9 @@ async def test_what_is_refused_is_told_in_words_and_starts_nothing(stage: Stage)
     assert await stage.sql.fetchval("select count(*) from switchyard.runs") == 0
 
 
-async def test_a_refusal_is_a_problem_document_for_a_program(stage: Stage) -> None:
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        code, out, _ = await run_command("run", FORECASTER, "--json", **settings)
+async def test_a_refusal_is_a_problem_document_for_a_program(stage: Stage, server: ServerProcess) -> None:
+    settings = settings_of(stage, server)
+    code, out, _ = await run_command("run", FORECASTER, "--json", **settings)
 
     assert code == REFUSED
     (problem,) = lines_of(out)
@@ -295,19 +294,18 @@ async def test_a_server_that_is_not_there_is_said_so_soon(tmp_path: Path) -> Non
     assert "Traceback" not in err
 
 
-async def test_a_reader_that_has_enough_leaves_no_trace(stage: Stage) -> None:
+async def test_a_reader_that_has_enough_leaves_no_trace(stage: Stage, server: ServerProcess) -> None:
     talk = Talk("h0h")
     await stage.prepare([talk])
-    settings = settings_of(stage, free_port())
-    async with ServerProcess.running(**settings):
-        reading = await start_command("run", "reader", talk.name, "--json", **settings)
-        assert reading.stdout is not None
-        assert reading.stderr is not None
-        first = await asyncio.wait_for(reading.stdout.readline(), 30)
-        reading.stdout._transport.close()  # type: ignore[attr-defined]
-        err = await asyncio.wait_for(reading.stderr.read(), 30)
+    settings = settings_of(stage, server)
+    reading = await start_command("run", "reader", talk.name, "--json", **settings)
+    assert reading.stdout is not None
+    assert reading.stderr is not None
+    first = await asyncio.wait_for(reading.stdout.readline(), 30)
+    reading.stdout._transport.close()  # type: ignore[attr-defined]
+    err = await asyncio.wait_for(reading.stderr.read(), 30)
 
-        assert await reading.wait() == LEFT
-        assert orjson.loads(first)["type"] == "started"
-        assert b"Traceback" not in err
-        assert b"Exception" not in err
+    assert await reading.wait() == LEFT
+    assert orjson.loads(first)["type"] == "started"
+    assert b"Traceback" not in err
+    assert b"Exception" not in err
