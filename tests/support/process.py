@@ -32,7 +32,7 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
 FORECASTER = "00000000-0000-4000-a000-000000000002"
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 PROGRAM = ("railway_server.py",)
 # It is plain HTTP, and to load the certificates of this machine takes longer than most requests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -54,7 +54,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
     """Run a verb to its end: exit code, stdout, stderr."""
     process = await start_command(*arguments, **settings)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode or 0, out.decode(), err.decode()
 
 
