@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from foundation.clock import Clock, SystemClock
 from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.hints import Deaf, Hints, PostgresHints
+from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
@@ -48,6 +48,7 @@ from heavy_agents.runs import (
     Presence,
     Runs,
     Submitter,
+    Sweeper,
 )
 from heavy_agents.tools import McpServers, Shelf
 from routing import Arrivals, Readers, Rooms, create_app
@@ -101,7 +102,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground, engine)]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -137,16 +138,21 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings.database_url, name=worker)
+    hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(database_url: str, *, name: str) -> Hints:
+def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
     """A transaction pooler keeps no session, so that nobody can listen through it."""
-    if urlsplit(database_url).port == TRANSACTION_POOLER_PORT:
+    assert settings.database_url is not None  # noqa: S101 - checked before
+    if settings.nats_url is not None:
+        hints = NatsHints(settings.nats_url, metrics=metrics)
+        health.register("nats", hints.check, is_needed=False)
+        return hints
+    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(database_url, name=name)
+    return PostgresHints(settings.database_url, db, name=name)
 
 
 def _version(settings: Settings) -> str:
@@ -166,8 +172,10 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
     return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
 
 
-def _watchers(ground: _Ground) -> list[Service]:
+def _watchers(ground: _Ground, engine: Engine) -> list[Service]:
+    has_stream = ground.settings.nats_url is not None and engine.kinds
     return [
+        *([Sweeper(ground.db, ground.hints, kinds=engine.kinds)] if has_stream else []),
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
         Watchdog(ground.metrics, ground.clock),

@@ -133,6 +133,13 @@ class Metrics:
         self.limits_alone = self._gauge(
             "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
         )
+        self.hints_alone = self._gauge(
+            "heavy_agent_hints_alone",
+            "1 while replicas are not told of each other by NATS, though there is one.",
+        )
+        self.hints_dropped_total = self._counter(
+            "heavy_agent_hints_dropped_total", "Hints for other replicas that were not sent."
+        )
         self.spans_dropped_total = self._counter(
             "heavy_agent_spans_dropped_total", "Spans that no collector has taken."
         )

@@ -40,6 +40,7 @@ FUNCTIONS = {
     "switchyard_events_append(jsonb)",
     "switchyard_events_read(uuid,uuid,integer,integer)",
     "switchyard_events_tail(jsonb,integer)",
+    "switchyard_hints_tell(text)",
     "switchyard_keys_create(uuid,text,text,text)",
     "switchyard_keys_find(text)",
     "switchyard_keys_list(uuid)",
@@ -59,6 +60,7 @@ FUNCTIONS = {
     "switchyard_runs_reap_due(integer,double precision)",
     "switchyard_runs_receipt(uuid,uuid)",
     "switchyard_runs_release(uuid,uuid,jsonb,double precision)",
+    "switchyard_runs_waiting(text[],double precision,integer)",
     "switchyard_runs_submit_seen(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
     "double precision,double precision,text,uuid,double precision)",
     "switchyard_runs_submit(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"

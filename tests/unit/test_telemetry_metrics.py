@@ -33,6 +33,8 @@ PROMISED = {
     "event_loop_lag_seconds": set(),
     "heavy_agent_lost_calls_total": set(),
     "heavy_agent_limits_alone": set(),
+    "heavy_agent_hints_alone": set(),
+    "heavy_agent_hints_dropped_total": set(),
     "heavy_agent_failures_total": {"code"},
     "heavy_agent_platform_failures_total": {"kind"},
     "heavy_agent_queued_runs": set(),
