@@ -1,4 +1,4 @@
-"""Two front doors and a worker as processes on one NATS: with it, without it, and as it goes and comes."""
+"""A front door and a worker as processes on one NATS: with it, without it, and as it goes and comes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ class House:
     stage: Stage
     nats: NatsServer
     door: ServerProcess
-    other_door: ServerProcess
     worker: ServerProcess
 
     @property
     def all(self) -> list[ServerProcess]:
-        return [self.door, self.other_door, self.worker]
+        return [self.door, self.worker]
 
     async def begin(self, name: str) -> Talk:
         (talk,) = await self.begin_all(name)
@@ -48,8 +47,8 @@ class House:
         return talks
 
     async def first_chunk(self, talk: Talk) -> None:
-        """Read at the other door until the run has said something."""
-        async for message in self.other_door.messages(talk.run_id):
+        """Read at the door until the run has said something."""
+        async for message in self.door.messages(talk.run_id):
             talk.seen.append(message)
             if message["type"] == "chunk":
                 return
@@ -76,10 +75,9 @@ async def opened(stage: Stage, nats: NatsServer) -> AsyncIterator[House]:
     settings = {**stage.settings, "NATS_URL": nats.url, "ROLE": "web"}
     async with (
         ServerProcess.of(settings) as door,
-        ServerProcess.of(settings) as other_door,
         ServerProcess.of({**settings, "ROLE": "worker"}) as worker,
     ):
-        yield House(stage, nats, door, other_door, worker)
+        yield House(stage, nats, door, worker)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +91,7 @@ async def house(
         nats.kill()
         async with opened(stage, nats) as opened_house:
             talk = await opened_house.begin("absent")
-            await talk.follow(opened_house.other_door)
+            await talk.follow(opened_house.door)
             await opened_house.is_fine(talk)
             await opened_house.says("does not answer")
             await nats.start()
@@ -102,7 +100,7 @@ async def house(
     await drop(database_server, url)
 
 
-async def test_a_run_is_handed_to_the_worker_and_told_to_the_other_door(house: House) -> None:
+async def test_a_run_is_handed_to_the_worker_and_told_to_the_door(house: House) -> None:
     told: list[int] = []
 
     async def note(message: Msg) -> None:
@@ -113,7 +111,7 @@ async def test_a_run_is_handed_to_the_worker_and_told_to_the_other_door(house: H
         await listener.flush()
         before = (await listener.jetstream().stream_info(STREAM)).state.last_seq
         talk = await house.begin("handed")
-        await talk.follow(house.other_door)
+        await talk.follow(house.door)
         state = (await listener.jetstream().stream_info(STREAM)).state
         await listener.flush()
 
@@ -124,11 +122,11 @@ async def test_a_run_is_handed_to_the_worker_and_told_to_the_other_door(house: H
     assert set(told) == {message["seq"] for message in talk.seen} - {1}
 
 
-async def test_a_run_is_cancelled_through_a_door_that_does_not_execute_it(house: House) -> None:
+async def test_a_run_is_cancelled_through_the_door_that_does_not_execute_it(house: House) -> None:
     talk = await house.begin("ended")
     await house.first_chunk(talk)
     answer = await house.door.client.post(f"/api/runs/{talk.run_id}/cancel")
-    await talk.follow(house.other_door)
+    await talk.follow(house.door)
 
     assert answer.status_code == 202
     assert (talk.seen[-1]["type"], talk.seen[-1]["code"]) == ("error", "cancelled")
@@ -139,7 +137,7 @@ async def test_a_nats_that_hangs_in_the_middle_and_then_dies_loses_nothing(house
     talk = await house.begin("during")
     await house.first_chunk(talk)
     house.nats.hold()
-    await talk.follow(house.other_door)
+    await talk.follow(house.door)
     await house.is_fine(talk)
 
     await house.says("does not answer")
@@ -148,12 +146,12 @@ async def test_a_nats_that_hangs_in_the_middle_and_then_dies_loses_nothing(house
     without, cancelled = await house.begin_all("without", "stopped")
     await house.first_chunk(cancelled)
     await house.door.client.post(f"/api/runs/{cancelled.run_id}/cancel")
-    await asyncio.gather(without.follow(house.other_door), cancelled.follow(house.other_door))
+    await asyncio.gather(without.follow(house.door), cancelled.follow(house.door))
     await house.is_fine(without)
     assert cancelled.seen[-1]["code"] == "cancelled"
 
     await house.nats.start()
     await house.says("ok")
     after = await house.begin("afterwards")
-    await after.follow(house.other_door)
+    await after.follow(house.door)
     await house.is_fine(after)
