@@ -96,3 +96,22 @@ async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
         "loop lag p99, ms at most",
         "CPU a message, µs",
     }
+
+
+async def test_servers_are_soaked_and_looked_at(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    how = ("--minutes", "0.1", "--pace", "10", "--servers", "1", "--look-s", "0.3")
+
+    await _run("soak.py", *how, "--json", str(figures))
+
+    measured = orjson.loads(figures.read_bytes())
+    assert {each["quantity"] for each in measured["figures"]} == {
+        "memory, MB",
+        "tasks",
+        "open files",
+        "threads",
+        "connections to Postgres",
+    }
+    assert all(each["last"] > 0 for each in measured["figures"])
+    assert sum(measured["visits"].values()) > 5
+    assert not [visit for visit in measured["visits"] if visit.startswith("failed")]
