@@ -122,6 +122,9 @@ class Metrics:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
         )
+        self.event_loop_tasks = self._gauge(
+            "event_loop_tasks", "Tasks of the event loop that have not ended."
+        )
 
     def _make_server_metrics(self) -> None:
         self.http_requests_total = self._counter(

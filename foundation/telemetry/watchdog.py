@@ -1,4 +1,4 @@
-"""How late the event loop is, and the end of a process whose loop stands still.
+"""How late the event loop is and what it carries, and the end of a process whose loop stands still.
 
 The platform asks for health only at a deploy, so a wedged process would stay for ever; it has to end itself
 to be started again. Two guards, because a loop can be stuck in two ways:
@@ -51,6 +51,7 @@ class Watchdog:
         end: Callable[[], None] | None = None,
     ) -> None:
         self._lag_seconds = metrics.event_loop_lag_seconds
+        self._tasks = metrics.event_loop_tasks
         self._clock = clock
         self._limit_s = limit_s
         self._hard_limit_s = hard_limit_s
@@ -61,6 +62,8 @@ class Watchdog:
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._ticking = asyncio.create_task(self._tick(), name="watchdog.tick")
         self._thread.start()
 

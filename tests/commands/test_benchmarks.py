@@ -91,6 +91,39 @@ async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
     }
 
 
+async def test_servers_are_soaked_and_looked_at(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    how = ("--minutes", "0.1", "--pace", "10", "--servers", "1", "--look-s", "0.3")
+
+    await _run("soak.py", *how, "--json", str(figures))
+
+    measured = orjson.loads(figures.read_bytes())
+    assert {each["quantity"] for each in measured["figures"]} == {
+        "memory, MB",
+        "tasks",
+        "open files",
+        "threads",
+        "connections to Postgres",
+    }
+    assert all(each["last"] > 0 for each in measured["figures"])
+    assert sum(measured["visits"].values()) > 5
+    assert not [visit for visit in measured["visits"] if visit.startswith("failed")]
+
+
+async def test_calls_are_measured_on_a_full_database_beside_an_empty_one(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    # The busy user has a tenth of the runs, and half of those make the deep page.
+    how = ("--runs", "1100", "--events", "2200", "--users", "50", "--calls", "2", "--rounds", "1")
+
+    await _run("growth.py", *how, "--queued", "40", "--lives", "20", "--json", str(figures))
+
+    measured = orjson.loads(figures.read_bytes())["figures"]
+    subjects = {each["subject"] for each in measured}
+    assert {"runs_submit", "runs_claim", "events_read, the middle of a long run", "runs_list"} <= subjects
+    assert {"runs_claim of 32", "a page of the list", "without autovacuum"} <= subjects
+    assert all(each["median"] > 0 for each in measured if each["quantity"].endswith(("µs", "ms")))
+
+
 async def _run(script: str, *arguments: str) -> None:
     measuring = await asyncio.create_subprocess_exec(
         *(sys.executable, f"benchmarks/{script}", *arguments),

@@ -182,7 +182,7 @@ async def test_every_function_fixes_its_search_path(connection: Connection) -> N
         """
         select oid::regprocedure::text as name from pg_proc
         where pronamespace in ('public'::regnamespace, 'switchyard'::regnamespace)
-          and proconfig is distinct from array['search_path=""']
+          and not 'search_path=""' = any (coalesce(proconfig, '{}'))
         """
     )
 

@@ -98,11 +98,13 @@ def at(url: str, database: str) -> str:
 class DatabaseServer:
     """One embedded Postgres, in a folder that goes away with it."""
 
-    def __init__(self, *, migrations: Path = MIGRATIONS) -> None:
+    def __init__(self, *, migrations: Path = MIGRATIONS, **settings: str) -> None:
         self._folder = open_folder()
         self._migrations = migrations
         self._postgres = EmbeddedPostgres(
-            self._folder / "data", extra_settings=IN_A_HURRY, reachable_root=self._folder / "root"
+            self._folder / "data",
+            extra_settings={**IN_A_HURRY, **settings},
+            reachable_root=self._folder / "root",
         )
         self._numbers = count(1)
         self._admin: Connection[Record] | None = None

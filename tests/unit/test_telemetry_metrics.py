@@ -31,6 +31,7 @@ PROMISED = {
     "http_requests_total": {"route", "method", "status"},
     "http_request_seconds": {"route"},
     "event_loop_lag_seconds": set(),
+    "event_loop_tasks": set(),
     "heavy_agent_lost_calls_total": set(),
     "heavy_agent_limits_alone": set(),
     "heavy_agent_hints_alone": set(),
