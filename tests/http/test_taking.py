@@ -40,6 +40,8 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             app = StreamingResponse(endless())
         case "/last":
             app = Response(MUCH, headers={"connection": "close"})
+        case _:
+            """The page."""
     await app(scope, receive, send)
 
 
