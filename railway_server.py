@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 
 from foundation.clock import Clock, SystemClock
-from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
+from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.hints import Deaf, Hints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
@@ -171,6 +171,7 @@ def _watchers(ground: _Ground) -> list[Service]:
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
         Watchdog(ground.metrics, ground.clock),
+        DatabaseWatchdog(ground.db),
     ]
 
 
@@ -213,7 +214,8 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         retention_days=settings.run_retention_days,
         drain_s=settings.drain_seconds,
     )
-    return engine, [lease_db, workers, pages, events, model] if executes else []
+    watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
+    return engine, [*watched, workers, pages, events, model] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
