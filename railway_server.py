@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from foundation.clock import Clock, SystemClock
+from foundation.clock import Clock, GuidedClock
 from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.hints import Deaf, Hints, PostgresHints
@@ -129,7 +129,7 @@ class _Ground:
 def _ground(settings: Settings) -> _Ground:
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics, outbound = SystemClock(), Metrics(), Outbound()
+    clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     health = Health(clock)
     health.register("database", DatabaseCheck(db, clock))

@@ -28,7 +28,7 @@ LEAST_BYTES_S: Final = 1024
 # On its way to one client: in the kernel, which takes it twice and left to itself keeps 4 MB, and here.
 UNSENT_BYTES: Final = 16 * 1024
 # What the system has not got rid of by then, of a connection that is open or closed, it forgets.
-SYSTEM_MS: Final = 20_000
+SYSTEM_MS = 20_000
 # Closing with this is a reset, after which nothing is sent any more.
 AT_ONCE: Final = struct.pack("ii", 1, 0)
 

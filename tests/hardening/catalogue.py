@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import idempotency, overdraft
+from tests.hardening.faults import clocks, idempotency, overdraft, slow_readers, slowloris
 
 __all__ = ["FAULTS"]
 
-FAULTS: tuple[Fault, ...] = (overdraft.FAULT, idempotency.FAULT)
+FAULTS: tuple[Fault, ...] = (
+    overdraft.FAULT,
+    idempotency.FAULT,
+    slow_readers.FAULT,
+    slowloris.FAULT,
+    clocks.FAULT,
+)

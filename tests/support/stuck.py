@@ -11,28 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-import select
 import socket
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from tests.support.bare import message, opening
+from tests.support.standing import Crowd, Standing, connect
 
 __all__ = ["Fate", "Place", "stuck_readers"]
 
 Transport = Literal["sse", "ws"]
 
-LOOK_S: Final = 0.05
-TRICKLE_S: Final = 1.0
 # How many come in a second: what is tried is how they stay, not how they come.
 OPENED_A_SECOND: Final = 150
 BUFFERS: Final = (4096, 65_536, None)
-CONNECT_WITHIN_S: Final = 10.0
-GONE: Final = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 @dataclass(frozen=True)
@@ -45,19 +38,16 @@ class Place:
 
 
 @dataclass
-class Fate:
+class Fate(Standing):
     """What became of one reader.
 
     Attributes:
         buffer_bytes: what the system was told to keep for it; None for as much as it likes.
-        open_s: from its request to the end of its connection; None if it still stands.
     """
 
     transport: Transport
     trickles: bool
     buffer_bytes: int | None
-    began_s: float = field(repr=False)
-    open_s: float | None = None
 
 
 async def stuck_readers(
@@ -72,83 +62,24 @@ async def stuck_readers(
     dice = random.Random(seed)  # noqa: S311 - no secret
     paces = [False] * never + [True] * trickle
     dice.shuffle(paces)
-    with ExitStack() as stack:
-        crowd = _Crowd()
-        watching = asyncio.create_task(crowd.watch())
-        try:
-            for number, trickles in enumerate(paces):
-                opened = await _open(dice.choice(places), dice=dice, number=number, trickles=trickles)
-                stack.enter_context(opened[1])
-                crowd.add(*opened)
-                await asyncio.sleep(1 / OPENED_A_SECOND)
-            crowd.is_whole = True
-            await asyncio.wait({watching}, timeout=within_s)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-        return crowd.fates
-
-
-class _Crowd:
-    """All of them, by the number of their socket."""
-
-    def __init__(self) -> None:
-        self.fates: list[Fate] = []
-        self.is_whole = False
-        self._open: dict[int, tuple[Fate, socket.socket]] = {}
-        self._poll = select.poll()
-
-    def add(self, fate: Fate, opened: socket.socket) -> None:
-        self.fates.append(fate)
-        self._open[opened.fileno()] = fate, opened
-        self._poll.register(opened, select.POLLRDHUP)
-
-    async def watch(self) -> None:
-        """Until all have come and gone."""
-        next_byte_s = time.monotonic()
-        while self._open or not self.is_whole:
-            self._note_the_gone()
-            if time.monotonic() >= next_byte_s:
-                self._take_a_byte()
-                next_byte_s += TRICKLE_S
-            await asyncio.sleep(LOOK_S)
-
-    def _note_the_gone(self) -> None:
-        for number, events in self._poll.poll(0):
-            if events & GONE:
-                fate, opened = self._open.pop(number)
-                fate.open_s = time.monotonic() - fate.began_s
-                self._poll.unregister(opened)
-
-    def _take_a_byte(self) -> None:
-        for fate, opened in self._open.values():
-            if fate.trickles:
-                try:
-                    opened.recv(1)
-                except OSError:
-                    # Nothing is here, or it has ended: the next look tells.
-                    continue
-
-
-async def _open(
-    place: Place, *, dice: random.Random, number: int, trickles: bool
-) -> tuple[Fate, socket.socket]:
-    address = urlsplit(place.url)
-    buffer_bytes = dice.choice(BUFFERS)
-    transport: Transport = "ws" if number % 2 else "sse"
-    opened = socket.socket()
-    opened.setblocking(False)
-    if buffer_bytes is not None:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-    loop = asyncio.get_running_loop()
+    crowd: Crowd[Fate] = Crowd(_take)
     try:
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            await loop.sock_connect(opened, (address.hostname, address.port))
-            await loop.sock_sendall(opened, _request(place, transport))
-    except BaseException:
-        opened.close()
-        raise
-    return Fate(transport, trickles, buffer_bytes, time.monotonic()), opened
+        for number, trickles in enumerate(paces):
+            place = dice.choice(places)
+            transport: Transport = "ws" if number % 2 else "sse"
+            buffer_bytes = dice.choice(BUFFERS)
+            opened = await connect(place.url, _request(place, transport), buffer_bytes=buffer_bytes)
+            crowd.add(Fate(transport, trickles, buffer_bytes), opened)
+            await asyncio.sleep(1 / OPENED_A_SECOND)
+        await crowd.until_gone(within_s=within_s)
+    finally:
+        await crowd.close()
+    return crowd.members
+
+
+def _take(fate: Fate, opened: socket.socket) -> None:
+    if fate.trickles:
+        opened.recv(1)
 
 
 def _request(place: Place, transport: Transport) -> bytes:
