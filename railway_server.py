@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from foundation.clock import Clock, SystemClock
-from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
+from foundation.clock import Clock, GuidedClock
+from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
@@ -130,7 +130,7 @@ class _Ground:
 def _ground(settings: Settings) -> _Ground:
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics, outbound = SystemClock(), Metrics(), Outbound()
+    clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     health = Health(clock)
     health.register("database", DatabaseCheck(db, clock))
@@ -179,6 +179,7 @@ def _watchers(ground: _Ground, engine: Engine) -> list[Service]:
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
         Watchdog(ground.metrics, ground.clock),
+        DatabaseWatchdog(ground.db),
     ]
 
 
@@ -221,7 +222,8 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         retention_days=settings.run_retention_days,
         drain_s=settings.drain_seconds,
     )
-    return engine, [lease_db, workers, pages, events, model] if executes else []
+    watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
+    return engine, [*watched, workers, pages, events, model] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:

@@ -38,6 +38,7 @@ FUNCTIONS = {
     "switchyard_credits_release(uuid,text)",
     "switchyard_credits_settle(uuid,text,integer)",
     "switchyard_events_append(jsonb)",
+    "switchyard_events_page(uuid,uuid,integer,integer,integer)",
     "switchyard_events_read(uuid,uuid,integer,integer)",
     "switchyard_events_tail(jsonb,integer)",
     "switchyard_hints_tell(text)",

@@ -14,12 +14,13 @@ import railway_server
 from foundation.settings import Settings
 from tests.support.agents import EchoAgent
 from tests.support.stubborn import StubbornAgent
+from tests.support.talkative import TalkativeAgent
 
 __all__: list[str] = []
 
 
 def _build(settings: Settings) -> railway_server.Backend:
-    return railway_server.build(settings, extra_kinds=[EchoAgent(), StubbornAgent()])
+    return railway_server.build(settings, extra_kinds=[EchoAgent(), StubbornAgent(), TalkativeAgent()])
 
 
 def _main() -> None:

@@ -16,14 +16,10 @@ from tests.support.kept import kept
 __all__ = ["unpacked"]
 
 
-def unpacked(name: str, *packages: str) -> Path:
-    """A folder in which the packages lie as below `/`, without what they depend on; fetched once.
-
-    Args:
-        name: of what is kept; another one for other packages.
-    """
-    assert shutil.which("apt-get"), f"install {', '.join(packages)}; the tests fetch them with apt-get"
-    return kept(f"debian-{name}", lambda home: _fetch(home, packages))
+def unpacked(package: str, *beside: str) -> Path:
+    """A folder in which the packages lie as below `/`; what else they depend on does not. Fetched once."""
+    assert shutil.which("apt-get"), f"install `{package}` where there is no Debian"
+    return kept(f"debian-{package}", lambda home: _fetch(home, (package, *beside)))
 
 
 def _fetch(home: Path, packages: tuple[str, ...]) -> None:

@@ -60,7 +60,7 @@ async def pooling(url: str) -> AsyncIterator[str]:
 
 def _install(folder: Path) -> None:
     """Into a folder that whoever runs it can get to, unlike the one where it is kept."""
-    root = unpacked("pgbouncer", *PACKAGES)
+    root = unpacked(*PACKAGES)
     for file in (root / "usr" / "sbin" / "pgbouncer", *(root / "usr" / "lib").glob("*/lib*.so.*")):
         shutil.copy(file, folder / file.name)
 

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
 FORECASTER = "00000000-0000-4000-a000-000000000002"
 READY_WITHIN_S = 60.0
+READY_PATH = "/health/readiness"
 PROGRAM = ("railway_server.py",)
 # It is plain HTTP, and to load the certificates of this machine takes longer than most requests.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -113,11 +114,13 @@ class ServerProcess:
         program: Sequence[str] = PROGRAM,
         folder: Path = ROOT,
         log_file: Path | None = None,
+        ready_path: str = READY_PATH,
     ) -> AsyncIterator[ServerProcess]:
         """
         Args:
             folder: where `program` is, and what it needs beside it.
             log_file: where all that it writes goes; to where the test writes if None.
+            ready_path: what answers 200 once the block may begin.
         """
         port = int(settings.get("PORT") or free_port())
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
@@ -135,18 +138,18 @@ class ServerProcess:
         )
         server = cls(process, client)
         try:
-            await until(server.is_ready, within_s=READY_WITHIN_S)
+            await until(lambda: server.is_ready(ready_path), within_s=READY_WITHIN_S)
             client.headers.update(_credentials(settings))
             yield server
         finally:
             await client.aclose()
             await server.kill()
 
-    async def is_ready(self) -> bool:
+    async def is_ready(self, path: str = READY_PATH) -> bool:
         if self.process.returncode is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}")
         try:
-            return (await self.client.get("/health/readiness")).status_code == httpx2.codes.OK
+            return (await self.client.get(path)).status_code == httpx2.codes.OK
         except httpx2.TransportError:
             return False
 

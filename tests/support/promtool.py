@@ -17,7 +17,7 @@ def promtool() -> Path:
     """The program, which checks rules and runs their tests."""
     if (found := shutil.which(PROGRAM)) is not None:
         return Path(found)
-    return unpacked(PROGRAM, "prometheus") / "usr" / "bin" / PROGRAM
+    return unpacked("prometheus") / "usr" / "bin" / PROGRAM
 
 
 def run_promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
