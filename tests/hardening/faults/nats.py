@@ -45,6 +45,8 @@ async def perform(ground: Ground, findings: Findings) -> None:
                 await _says(door, worker, is_ok=False)
                 waited_s += await _round(ground, findings, door, agent=agent, away=away)
                 findings.hit(AT_ONCE)
+                if findings.violations:
+                    return
                 await _bring_back(nats, away)
                 await _says(door, worker, is_ok=True)
                 await _round(ground, findings, door, agent=agent, away="back")
