@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 
@@ -51,7 +51,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
 class Owner:
     id: UUID
     token: str
-    things: dict[str, list[str]]
+    things: dict[str, str]
     key: str
 
     @property
@@ -91,10 +91,10 @@ async def _owner(ground: Ground, server: ServerProcess) -> Owner:
     conversation = await made("/api/conversations", {})
     keys = [await made("/api/keys", {"name": "x"}) for _ in range(2)]
     things = {
-        "run": [run["runId"]],
-        "agent": [str(agent)],
-        "conversation": [conversation["conversationId"]],
-        "key": [keys[0]["id"]],
+        "run": run["runId"],
+        "agent": str(agent),
+        "conversation": conversation["conversationId"],
+        "key": keys[0]["id"],
     }
     return Owner(person, token, things, keys[1]["key"])
 
@@ -114,7 +114,7 @@ async def _requests(
             base_url=server.client.base_url, headers=credentials, trust_env=False, timeout=60
         ) as client:
             for door in doors:
-                names = [str(uuid4()), *other.things[KINDS[door[2]]]]
+                names = _names(other, door[2])
                 unknown, *foreign = [_seen(await _ask(client, door, name, asker)) for name in names]
                 findings.hit(len(foreign))
                 for each in foreign:
@@ -143,8 +143,14 @@ async def _ask(client: httpx2.AsyncClient, door: Door, name: str, asker: Owner) 
         return await client.request(method, path.replace(f"{{{field}}}", name).replace("{name}", "a.txt"))
     if method == "GET":
         return await client.get(path, params={field: name})
-    body: Document = {} if "conversations" in path else {"agentId": asker.things["agent"][0], "messages": []}
+    body: Document = {} if "conversations" in path else {"agentId": asker.things["agent"], "messages": []}
     return await client.post(path, json={**body, field: name})
+
+
+def _names(other: Owner, place: str) -> tuple[str, str]:
+    """What nobody has and what the other one has: neighbours, because a page begins at an id."""
+    foreign = other.things[KINDS[place]]
+    return str(UUID(int=UUID(foreign).int ^ 1)), foreign
 
 
 def _seen(answer: httpx2.Response) -> tuple[int, list[tuple[str, str]], str]:
@@ -159,8 +165,8 @@ async def _messages(server: ServerProcess, asker: Owner, other: Owner, *, findin
         await client.hear("connected")
         for type_, field in MESSAGES:
             heard = []
-            for name in (str(uuid4()), *other.things[KINDS[field]]):
-                body = {"agentId": asker.things["agent"][0], "messages": []} if "execute" in type_ else {}
+            for name in _names(other, field):
+                body = {"agentId": asker.things["agent"], "messages": []} if "execute" in type_ else {}
                 await client.say(type_, **{**body, field: name})
                 heard.append(await client.hear())
             findings.hit(len(heard) - 1)
