@@ -163,7 +163,7 @@ async def test_the_engines_own_tables_are_served_to_nobody(site: Site, who: str)
     user = await site.sql.user()
     rows = await site.sql.connection.fetch("select tablename from pg_tables where schemaname = 'switchyard'")
     for table, method in product((row["tablename"] for row in rows), ("GET", "POST", "PATCH", "DELETE")):
-        body = {} if method in {"POST", "PATCH"} else None
+        body: dict[str, object] | None = {} if method in {"POST", "PATCH"} else None
         status, _ = await site.rest.request(method, f"/{table}", role=role, user=user, body=body)
         assert status == 404, (table, method)
     status, answer = await site.rest.request("GET", "/", role="service_role")
