@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import clocks, idempotency, nats, overdraft, slow_readers, slowloris
+from tests.hardening.faults import (
+    canaries,
+    clocks,
+    explore,
+    idempotency,
+    idor,
+    malformed,
+    nats,
+    overdraft,
+    slow_readers,
+    slowloris,
+    ssrf,
+    tokens,
+)
 
 __all__ = ["FAULTS"]
 
@@ -14,4 +27,10 @@ FAULTS: tuple[Fault, ...] = (
     slow_readers.FAULT,
     slowloris.FAULT,
     clocks.FAULT,
+    explore.FAULT,
+    malformed.FAULT,
+    tokens.FAULT,
+    ssrf.FAULT,
+    idor.FAULT,
+    canaries.FAULT,
 )
