@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import idempotency, overdraft
+from tests.hardening.faults import cancel, idempotency, kill9, overdraft, rescue, sigterm, zombie
 
 __all__ = ["FAULTS"]
 
-FAULTS: tuple[Fault, ...] = (overdraft.FAULT, idempotency.FAULT)
+FAULTS: tuple[Fault, ...] = (
+    overdraft.FAULT,
+    idempotency.FAULT,
+    kill9.FAULT,
+    rescue.FAULT,
+    sigterm.FAULT,
+    zombie.FAULT,
+    cancel.FAULT,
+)

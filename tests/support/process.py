@@ -101,10 +101,12 @@ class ServerProcess:
         program: Sequence[str] = PROGRAM,
         folder: Path = ROOT,
         log_file: Path | None = None,
+        token: str | None = None,
     ) -> AsyncIterator[ServerProcess]:
         """
         Args:
             folder: where `program` is, and what it needs beside it.
+            token: of its client; one that the server's own verb makes if None, which takes a second.
             log_file: where all that it writes goes; to where the test writes if None.
         """
         port = int(settings.get("PORT") or free_port())
@@ -118,7 +120,8 @@ class ServerProcess:
                 stdout=written,
                 stderr=None if written is None else asyncio.subprocess.STDOUT,
             )
-        _, token, _ = await run_command("token", **settings)
+        if token is None:
+            _, token, _ = await run_command("token", **settings)
         # A server of a project takes no development tokens.
         credential = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         client = httpx2.AsyncClient(
