@@ -17,12 +17,14 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from foundation.clock import Clock, SystemClock
-from foundation.db import PoolDatabase
+from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
 from foundation.errors import NotConfigured
+from foundation.hints import Deaf, Hints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
@@ -35,12 +37,14 @@ from heavy_agents.agents import Equipment, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import (
+    BEATS_AT_ONCE,
     Agent,
     Announcement,
     Backlog,
     DatabaseCheck,
     Engine,
     Floor,
+    Hearing,
     Presence,
     Runs,
     Submitter,
@@ -75,6 +79,7 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     """
     ground = _ground(settings)
     engine, stands_on = _engine(ground, extra_kinds)
+    ground.hints.listen(Hearing(engine, ground.hub))
     presence, readers, arrivals = _presence(ground, engine), Readers(), Arrivals(ground.health)
     api_keys = ApiKeys(ground.db, clock=ground.clock)
     authenticator = Authenticator(settings, outbound=ground.outbound, clock=ground.clock, api_keys=api_keys)
@@ -94,10 +99,10 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
         readers=readers,
         tracer=ground.observers.tracer,
     )
-    below: list[Service] = [*ground.services, presence, api_keys, authenticator, limits.callers, *stands_on]
+    below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
     above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
-    return Backend(create_app(rooms), Lifecycle([*below, *above]), ground.health)
+    return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +115,15 @@ class _Ground:
     health: Health
     outbound: Outbound
     observers: Observers
+    worker: str
     db: PoolDatabase
+    hints: Hints
     hub: Hub
 
     @property
     def services(self) -> list[Service]:
         """Whoever watches sees the others start and stop."""
-        return [self.outbound, *self.observers.services, self.db, self.hub]
+        return [self.outbound, *self.observers.services, self.db, self.hints, self.hub]
 
 
 def _ground(settings: Settings) -> _Ground:
@@ -129,7 +136,17 @@ def _ground(settings: Settings) -> _Ground:
     observers = observers_of(
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
-    return _Ground(settings, clock, metrics, health, outbound, observers, db, Hub(db))
+    worker = new_worker_id(settings.railway_replica_id)
+    hints = _hints(settings.database_url, name=worker)
+    hub = Hub(db, hints)
+    return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
+
+
+def _hints(database_url: str, *, name: str) -> Hints:
+    """A transaction pooler keeps no session, so that nobody can listen through it."""
+    if urlsplit(database_url).port == TRANSACTION_POOLER_PORT:
+        return Deaf()
+    return PostgresHints(database_url, name=name)
 
 
 def _version(settings: Settings) -> str:
@@ -181,7 +198,8 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
     settings = ground.settings
     assert settings.database_url is not None  # noqa: S101 - checked before
-    lease_db = PoolDatabase(settings.database_url, size=2)
+    # One for the events of all runs.
+    lease_db = PoolDatabase(settings.database_url, size=1 + BEATS_AT_ONCE)
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
     model = _model(ground)
@@ -190,7 +208,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     engine = Engine(
         _floor(ground, lease_db, events=events, compute=workers),
         _kinds(ground, equipment, extra),
-        worker=new_worker_id(settings.railway_replica_id),
+        worker=ground.worker,
         slots=settings.worker_slots if executes else 0,
         retention_days=settings.run_retention_days,
         drain_s=settings.drain_seconds,
@@ -207,6 +225,7 @@ def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute
         compute=compute,
         metrics=ground.metrics,
         clock=ground.clock,
+        hints=ground.hints,
         tracer=ground.observers.tracer,
     )
 

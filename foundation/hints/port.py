@@ -74,7 +74,10 @@ class Hints(Protocol):
         ...
 
     def stored(self, batch: Mapping[UUID, Rows]) -> None:
-        """Events have been stored; what one flush has stored is told in one go."""
+        """Events have been stored; without rows, those the log has.
+
+        What is told in one turn of the loop may go in one message.
+        """
         ...
 
     def watch(self, run_id: UUID) -> None:

@@ -19,6 +19,8 @@ from heavy_agents.runs.backlog import Backlog
 from heavy_agents.runs.context import OUR_STEP, Compute, Context
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.execution import Floor
+from heavy_agents.runs.hearing import Hearing
+from heavy_agents.runs.heart import BEATS_AT_ONCE
 from heavy_agents.runs.meter import Budget
 from heavy_agents.runs.presence import Announcement, Capacity, Presence
 from heavy_agents.runs.readiness import DatabaseCheck
@@ -27,6 +29,7 @@ from heavy_agents.runs.runs import Artifact, Runs
 from heavy_agents.runs.submit import Order, Submission, Submitter
 
 __all__ = [
+    "BEATS_AT_ONCE",
     "OUR_STEP",
     "Agent",
     "AgentFailed",
@@ -43,6 +46,7 @@ __all__ = [
     "DatabaseCheck",
     "Engine",
     "Floor",
+    "Hearing",
     "Message",
     "Order",
     "Presence",

@@ -4,12 +4,11 @@ Three loops and the executions they own:
 
     claim      when woken or every 2 s: as many queued runs as there are free slots
     heartbeat  every second, one statement for all leases; answers what is lost and what is to be cancelled
-    reap       every second or so: expired leases of any process back to the queue, or to an end
+    reap       when a lease ends: those of any process back to the queue, or to an end
 
 An engine without slots executes nothing and reaps all the same: it stands behind a front door.
 
-A run is executed by whoever holds its lease, and by nobody else. When the heartbeat cannot be sent, each
-execution stops itself one second before its lease could have ended.
+A run is executed by whoever holds its lease, and by nobody else.
 """
 
 from __future__ import annotations
@@ -23,18 +22,20 @@ from uuid import UUID
 import structlog
 
 from foundation.errors import DatabaseUnavailable, NotConfigured
+from foundation.hints import Queued
 from foundation.lifecycle import TaskOwner
 from foundation.telemetry import Metrics, bind
 from heavy_agents.runs.agent import Agent
 from heavy_agents.runs.ending import Stop
 from heavy_agents.runs.ends import Ends
 from heavy_agents.runs.execution import Execution, Floor
+from heavy_agents.runs.heart import Heart
 from heavy_agents.runs.input import load_input
 from heavy_agents.runs.lease import LEASE_S, Lease
 from heavy_agents.runs.presence import Capacity
 from heavy_agents.runs.reaper import Reaper
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
-from heavy_agents.runs.timing import HEARTBEAT_RETRY_S, HEARTBEAT_S, IDLE_CLAIM_S, PURGE_S, REAP_S
+from heavy_agents.runs.timing import IDLE_CLAIM_S, PURGE_S
 from heavy_agents.runs.traced import execution_span
 
 __all__ = ["Engine"]
@@ -72,7 +73,14 @@ class Engine:
         self._executions: dict[UUID, Execution] = {}
         self._reserved = 0
         self.ends = Ends(floor.metrics, agents)
-        self._reaper = Reaper(floor.db, self.ends, retention_days=retention_days, wake=self.wake)
+        self._heart = Heart(floor.lease_db, worker=worker, leased=self._executions, clock=floor.clock)
+        self._reaper = Reaper(
+            floor.db,
+            self.ends,
+            retention_days=retention_days,
+            queued=self.queued,
+            ended=floor.hub.written,
+        )
         self.is_draining = False
         self._is_starved = False
         self._woken = asyncio.Event()
@@ -83,8 +91,8 @@ class Engine:
     async def start(self) -> None:
         if self._slots:
             self._loops.spawn("claim", self._claim_for_ever())
-            self._loops.spawn("heartbeat", self._beat_for_ever())
-        self._loops.every("reap", seconds=REAP_S, work=self._reaper.reap)
+            self._loops.spawn("heartbeat", self._heart.beat_for_ever())
+        self._loops.spawn("reap", self._reaper.reap_for_ever())
         self._loops.every("purge", seconds=PURGE_S, work=self._reaper.purge)
 
     async def drain(self) -> None:
@@ -141,6 +149,11 @@ class Engine:
         """There may be something to claim."""
         self._woken.set()
 
+    def queued(self, run: Queued) -> None:
+        """A run waits: whoever has room, here or elsewhere, claims it."""
+        self.wake()
+        self._floor.hints.queued([run])
+
     # Any: a claim as the database's JSON gives it.
     def adopt(self, claim: Mapping[str, Any], *, sent_at_s: float) -> None:
         """Execute a run this process has been given, in a reserved slot.
@@ -150,10 +163,24 @@ class Engine:
         lease = Lease(UUID(claim["token"]), sent_at_s=sent_at_s, clock=self._floor.clock)
         self._runs.spawn(claim["run_id"], self._execute(claim, lease))
 
+    def cancel(self, run_id: UUID) -> None:
+        """Stop a run whose cancel is stored, wherever it is executed; its heartbeat brings the news too."""
+        self.cancel_here(run_id)
+        self._floor.hints.cancel(run_id)
+
     def cancel_here(self, run_id: UUID) -> None:
-        """Stop a run at once if it is executed here; elsewhere its heartbeat brings the news."""
+        """Stop a run at once if it is executed here."""
         if (execution := self._executions.get(run_id)) is not None:
             execution.stop(Stop.CANCEL)
+
+    def ended(self, run_id: UUID) -> None:
+        """The database itself has ended a run: its followers, here and elsewhere, read how."""
+        self._floor.hub.written(run_id)
+
+    @property
+    def free(self) -> int:
+        """Runs that may begin here now; none once this process leaves."""
+        return 0 if self.is_draining else max(self._free, 0)
 
     @property
     def _free(self) -> int:
@@ -246,45 +273,6 @@ class Engine:
         self._is_starved = len(claims) == free
         for claim in claims:
             self.adopt(claim, sent_at_s=sent_at_s)
-
-    async def _beat_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(await self._heartbeat())
-
-    async def _heartbeat(self) -> float:
-        """Renew all leases; answers the seconds until the next beat."""
-        leases = {str(run_id): str(execution.lease.token) for run_id, execution in self._executions.items()}
-        if not leases:
-            return HEARTBEAT_S
-        sent_at_s = self._floor.clock.monotonic()
-        try:
-            async with asyncio.timeout(HEARTBEAT_S):
-                answer = await self._floor.lease_db.call(
-                    "switchyard_runs_heartbeat",
-                    worker=self.worker,
-                    leases=[{"run_id": run_id, "token": token} for run_id, token in leases.items()],
-                    lease_s=LEASE_S,
-                )
-        except Exception as error:
-            log.log(_level(error), "heartbeat_failed", runs=len(leases), exc_info=_unexpected(error))
-            return HEARTBEAT_RETRY_S
-        return self._heard(answer, asked=leases, sent_at_s=sent_at_s)
-
-    # Any: the answer as the database's JSON gives it.
-    def _heard(self, answer: Mapping[str, Any], *, asked: Mapping[str, str], sent_at_s: float) -> float:
-        renewed, lost, cancel = set(answer["renewed"]), set(answer["lost"]), set(answer["cancel"])
-        for run_id in asked:
-            execution = self._executions.get(UUID(run_id))
-            if execution is None or str(execution.lease.token) != asked[run_id]:
-                continue
-            if run_id in lost:
-                execution.stop(Stop.LOST)
-            elif run_id in renewed:
-                execution.lease.renewed(sent_at_s=sent_at_s)
-            if run_id in cancel:
-                execution.stop(Stop.CANCEL)
-        is_complete = len(renewed) + len(lost) == len(asked)
-        return HEARTBEAT_S if is_complete else HEARTBEAT_RETRY_S
 
 
 def _level(error: Exception) -> int:

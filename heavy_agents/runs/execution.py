@@ -17,6 +17,7 @@ import structlog
 from foundation.clock import Clock
 from foundation.db import Database
 from foundation.errors import HeavyError, InternalError
+from foundation.hints import Deaf, Hints, Queued
 from foundation.telemetry import Metrics, Tracer
 from heavy_agents.credits import Usage
 from heavy_agents.events import Event, EventLog, Hub, LeaseLost, decode
@@ -53,6 +54,7 @@ class Floor:
         compute: Compute,
         metrics: Metrics,
         clock: Clock,
+        hints: Hints | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """`lease_db` has connections of its own: requests must never keep a heartbeat waiting."""
@@ -63,6 +65,7 @@ class Floor:
         self.compute = compute
         self.metrics = metrics
         self.clock = clock
+        self.hints = hints or Deaf()
         self.tracer = tracer or Tracer()
 
 
@@ -79,6 +82,7 @@ class Execution:
         ends: Ends,
     ) -> None:
         self.run_id = UUID(claim["run_id"])
+        self._waiting = Queued(self.run_id, claim["epoch"], agent.kind)
         self.agent_id = request.agent.id
         self.lease = lease
         self._floor = floor
@@ -87,7 +91,6 @@ class Execution:
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
         self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._stopped_at_s = math.inf
         self._agent_stop_s = AGENT_STOP_S
         self._meter = _meter(claim, request, clock=floor.clock)
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
@@ -105,7 +108,7 @@ class Execution:
             compute=floor.compute,
             tracer=floor.tracer,
             is_stopping=self._stop.done,
-            # After a lost worker the person has seen text before, or has waited too long to tell.
+            # After a lost worker text was seen before, or waited for too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
 
@@ -243,7 +246,9 @@ class Execution:
                 queue_deadline_s=QUEUE_DEADLINE_S,
             )
         )
-        self._floor.hub.publish(self.run_id, events if answer["released"] else [])
+        if answer["released"]:
+            self._floor.hub.publish(self.run_id, events)
+            self._floor.hints.queued([self._waiting])
         return "queued"
 
 

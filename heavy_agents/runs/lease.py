@@ -16,7 +16,7 @@ from foundation.clock import Clock
 from foundation.errors import DatabaseUnavailable
 from heavy_agents.events import LeaseLost
 
-__all__ = ["LEASE_S", "Lease"]
+__all__ = ["LEASE_S", "MARGIN_S", "Lease"]
 
 T = TypeVar("T")
 

@@ -1,15 +1,22 @@
-"""What any process does for all: requeue the runs of workers that are gone, and remove runs long ended."""
+"""What any process does for all: requeue the runs of workers that are gone, and remove runs long ended.
+
+It looks every second or so, and in the moment in which the next lease ends if that is sooner: the leases of
+workers that live never come so near to their end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
 
 import structlog
 
 from foundation.db import Database
 from foundation.errors import DatabaseUnavailable
+from foundation.hints import Queued
 from heavy_agents.runs.ends import Ends
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S, REAP_S
 
@@ -19,31 +26,64 @@ log = structlog.get_logger(__name__)
 
 REAP_BATCH = 100
 PURGE_BATCH = 500
+# Replicas must not all look in the same moment, which is why all waits vary.
+APART = (0.75, 1.25)
+AFTER_END_S = 0.1
 
 
 class Reaper:
-    """`wake` is called when a run has come back to the queue."""
-
-    def __init__(self, db: Database, ends: Ends, *, retention_days: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        ends: Ends,
+        *,
+        retention_days: int,
+        queued: Callable[[Queued], None],
+        ended: Callable[[UUID], None],
+    ) -> None:
+        """
+        Args:
+            queued: called for each run that has come back to the queue.
+            ended: called for each that has ended.
+        """
         self._db = db
         self._ends = ends
         self._retention_days = retention_days
-        self._wake = wake
+        self._queued = queued
+        self._ended = ended
 
-    async def reap(self) -> None:
-        # Replicas must not all ask in the same moment.
-        await asyncio.sleep(random.uniform(0, REAP_S / 2))  # noqa: S311 - no secret
+    async def reap_for_ever(self) -> None:
+        while True:
+            try:
+                wait_s = await self.reap()
+            except Exception:
+                # A loop that ended would leave the runs of dead workers to others, or to nobody.
+                log.exception("reaping_failed")
+                wait_s = REAP_S
+            await asyncio.sleep(wait_s)
+
+    async def reap(self) -> float:
+        """Answers the seconds until it is worth looking again."""
         try:
-            reaped = await self._db.call(
-                "switchyard_runs_reap", limit=REAP_BATCH, queue_deadline_s=QUEUE_DEADLINE_S
+            answer = await self._db.call(
+                "switchyard_runs_reap_due", limit=REAP_BATCH, queue_deadline_s=QUEUE_DEADLINE_S
             )
         except DatabaseUnavailable:
-            return
-        for row in reaped:
-            log.warning("run_reaped", run_id=row["run_id"], outcome=row["outcome"])
-            self._ends.count_reaped(row)
-        if reaped:
-            self._wake()
+            return REAP_S
+        for row in answer["reaped"]:
+            self._tell(row)
+        if len(answer["reaped"]) == REAP_BATCH:
+            return 0.0
+        return _until_next(answer["next_ms"])
+
+    # Any: a row as the database's JSON gives it.
+    def _tell(self, row: Mapping[str, Any]) -> None:
+        log.warning("run_reaped", run_id=row["run_id"], outcome=row["outcome"])
+        self._ends.count_reaped(row)
+        if row["outcome"] == "requeued":
+            self._queued(Queued(UUID(row["run_id"]), row["epoch"], row["kind"]))
+        else:
+            self._ended(UUID(row["run_id"]))
 
     async def purge(self) -> None:
         removed = PURGE_BATCH
@@ -55,3 +95,12 @@ class Reaper:
             except DatabaseUnavailable:
                 return
             removed = answer["runs"]
+
+
+def _until_next(next_ms: int | None) -> float:
+    """Seconds to wait when the next lease ends in `next_ms`, if there is one."""
+    # S311: no secret
+    most_s = REAP_S * random.uniform(*APART)  # noqa: S311
+    if next_ms is None:
+        return most_s
+    return min(max(next_ms / 1000, 0.0) + random.uniform(0, AFTER_END_S), most_s)  # noqa: S311

@@ -65,7 +65,10 @@ class Runs:
         """The run, and whether it had ended already. A running one ends soon after."""
         answer = await self._db.call("switchyard_runs_cancel", user_id=user_id, run_id=run_id)
         self._engine.ends.count(answer.get("end"), is_platforms=False)
-        self._engine.cancel_here(run_id)
+        if answer["run"]["ended_ms"] is None:
+            self._engine.cancel(run_id)
+        elif not answer["already_ended"]:
+            self._engine.ended(run_id)
         return answer["run"], answer["already_ended"]
 
     async def receipt(self, user_id: UUID, run_id: UUID) -> Document:

@@ -14,6 +14,7 @@ import orjson
 from foundation.clock import Clock
 from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, Draining, HeavyError, Json
+from foundation.hints import Queued
 from foundation.ids import new_run_id, new_token
 from foundation.settings import CreditsOwner
 from foundation.telemetry import Tracer
@@ -195,8 +196,8 @@ class Submitter:
             if has_slot and answer["claim"] is not None:
                 self._engine.adopt(answer["claim"], sent_at_s=sent_at_s)
                 adopted = True
-            elif answer["run"]["status"] == "queued":
-                self._engine.wake()
+            elif (run := answer["run"])["status"] == "queued":
+                self._engine.queued(Queued(UUID(run["run_id"]), run["attempts"], run["kind"]))
         finally:
             if has_slot and not adopted:
                 self._engine.unreserve()

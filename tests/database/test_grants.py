@@ -56,6 +56,7 @@ FUNCTIONS = {
     "switchyard_runs_list(uuid,uuid,integer)",
     "switchyard_runs_purge(integer,integer)",
     "switchyard_runs_reap(integer,double precision)",
+    "switchyard_runs_reap_due(integer,double precision)",
     "switchyard_runs_receipt(uuid,uuid)",
     "switchyard_runs_release(uuid,uuid,jsonb,double precision)",
     "switchyard_runs_submit_seen(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"

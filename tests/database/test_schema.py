@@ -188,7 +188,7 @@ async def test_the_demo_data_may_be_sown_again(database_url: str) -> None:
 
 
 async def test_the_schema_says_its_version(shared: Sql) -> None:
-    assert await shared.call("schema_version") == {"version": 2}
+    assert await shared.call("schema_version") == {"version": 3}
 
 
 async def test_postgres_16_takes_the_schema_and_carries_a_run(postgres_16_url: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 
 import orjson
 
@@ -13,6 +16,7 @@ from tests.hardening.fault import Fault, Findings, Mutation
 from tests.hardening.ground import Ground, open_ground
 from tests.support.audit import audit
 from tests.support.database import DatabaseServer
+from tests.support.process import ROOT
 
 __all__ = ["Report", "perform"]
 
@@ -43,6 +47,8 @@ class Report:
             "violations": self.findings.violations.total(),
             **self.findings.figures,
             "took_s": round(self.took_s, 1),
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": _commit(),
         }
         if self.mutation is not None:
             told["mutation"] = self.mutation.name
@@ -77,3 +83,19 @@ async def _audit(ground: Ground, findings: Findings) -> None:
     )
     for row in open_holds:
         findings.violated(f"audit: {row['user_id']} has credits held for no run that goes on")
+
+
+@cache
+def _commit() -> str:
+    """What was performed, with a `+` if it was not just that; empty where there is no repository."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=7", "--dirty=+", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()

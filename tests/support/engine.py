@@ -19,6 +19,7 @@ from foundation.telemetry import Metrics
 from foundation.workers import WorkerPool
 from heavy_agents.events import Event, EventLog, Follower, Hub
 from heavy_agents.runs import (
+    BEATS_AT_ONCE,
     Answer,
     Context,
     Engine,
@@ -145,7 +146,7 @@ class Bench:
 async def bench(url: str, *agents: Scripted, slots: int = 8, credits_: int = 100) -> AsyncIterator[Bench]:
     """An engine that runs `agents`, and a user with credits."""
     clock, metrics = SystemClock(), Metrics()
-    database, leases = PoolDatabase(url, size=5), PoolDatabase(url, size=2)
+    database, leases = PoolDatabase(url, size=5), PoolDatabase(url, size=1 + BEATS_AT_ONCE)
     workers = WorkerPool(processes=1, memory_mb=512, allowed=("tests.support.jobs",))
     hub = Hub(database)
     events = EventLog(leases, hub=hub, metrics=metrics)
