@@ -56,6 +56,7 @@ __all__ = ["VERSION", "Backend", "build"]
 
 VERSION = "0.1.0"
 PAGE_MEMORY_MB = 512
+LOOP_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,15 @@ class Backend:
     health: Health
 
 
-def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
+def build(
+    settings: Settings, *, extra_kinds: Sequence[Kind] = (), loop_limit_s: float = LOOP_LIMIT_S
+) -> Backend:
     """Put the rooms together.
 
     Args:
         settings: `database_url` must be set; an embedded database is started before.
         extra_kinds: kinds of agent beside those of this release.
+        loop_limit_s: how long the event loop may stand still before the process ends itself.
 
     Raises:
         NotConfigured: there is no database to run on.
@@ -101,7 +105,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
+    watchers = _watchers(ground, loop_limit_s=loop_limit_s)
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *watchers]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -166,11 +171,11 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
     return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
 
 
-def _watchers(ground: _Ground) -> list[Service]:
+def _watchers(ground: _Ground, *, loop_limit_s: float) -> list[Service]:
     return [
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
-        Watchdog(ground.metrics, ground.clock),
+        Watchdog(ground.metrics, ground.clock, limit_s=loop_limit_s),
     ]
 
 

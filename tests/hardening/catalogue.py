@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import cancel, idempotency, kill9, overdraft, rescue, sigterm, zombie
+from tests.hardening.faults import cancel, idempotency, kill9, overdraft, poison, rescue, sigterm, zombie
 
 __all__ = ["FAULTS"]
 
@@ -15,4 +15,5 @@ FAULTS: tuple[Fault, ...] = (
     sigterm.FAULT,
     zombie.FAULT,
     cancel.FAULT,
+    poison.FAULT,
 )

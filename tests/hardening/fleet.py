@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Place:
 class Fleet:
     def __init__(self, ground: Ground, *, settings: dict[str, str]) -> None:
         self.places: list[Place] = []
+        self.deaths: Counter[str] = Counter()  # of those that nobody here has killed, by how they ended
+        self.most_tries = 3  # of starting one; it may die meanwhile, or the machine be too busy
         self._ground = ground
         self._settings = settings
         self._starting: set[asyncio.Task[None]] = set()
@@ -87,7 +90,7 @@ class Fleet:
             self._check()
             await asyncio.sleep(LOOK_S)
 
-    async def start(self, place: Place, **settings: str) -> None:
+    async def _start(self, place: Place, settings: dict[str, str]) -> None:
         place.life += 1
         configured = {
             **self._settings,
@@ -124,6 +127,18 @@ class Fleet:
             self._starting.add(task)
             task.add_done_callback(self._started)
 
+    async def start(self, place: Place, **settings: str) -> None:
+        for tried in range(1, self.most_tries + 1):
+            try:
+                await self._start(place, settings)
+            except (AssertionError, TimeoutError):
+                if tried == self.most_tries:
+                    raise
+                self.deaths["while starting"] += 1
+                await self.clear(place)
+            else:
+                return
+
     def _started(self, task: asyncio.Task[None]) -> None:
         self._starting.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -131,4 +146,4 @@ class Fleet:
 
     def _check(self) -> None:
         if self._failed:
-            raise self._failed[0]
+            raise AssertionError(f"a replica could not be started: {self._failed[0]!r}")

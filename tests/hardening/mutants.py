@@ -6,6 +6,7 @@ Such a process is started for a mutation alone. What each function removes is na
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from foundation.db import PoolDatabase
 from heavy_agents.credits import Blame
@@ -14,6 +15,7 @@ from heavy_agents.llm.attempt import Attempt
 from heavy_agents.runs import execution
 from heavy_agents.runs.ending import Stop
 from heavy_agents.runs.execution import Execution
+from heavy_agents.runs.hearing import Hearing
 from heavy_agents.runs.journal import Journal, Recorded
 from heavy_agents.runs.lease import LEASE_S, Lease
 from heavy_agents.runs.meter import Meter
@@ -25,6 +27,7 @@ __all__ = [
     "forget_broken_calls",
     "forget_steps",
     "forget_usage",
+    "hear_no_cancel",
     "hide_retries",
     "keep_runs",
 ]
@@ -91,6 +94,13 @@ def believe_in_lost_leases() -> None:
     _replace(Execution, stop=stop_unless_lost)
     _replace(Writer, fail=fail_unless_lost)
     _replace(Lease, remaining_s=property(lambda _lease: LEASE_S))
+
+
+def hear_no_cancel() -> None:
+    def cancel(_hearing: Hearing, _run_id: UUID) -> None:
+        """Heard, and not heeded."""
+
+    _replace(Hearing, cancel=cancel)
 
 
 def charge_nothing() -> None:

@@ -150,7 +150,8 @@ FAULT = Fault(
     mutations=(
         Mutation(
             "unheard",
-            removes="the news of a cancelling in the answer to a heartbeat",
+            removes="the news of a cancelling, as a hint and in the answer to a heartbeat",
+            patch="tests.hardening.mutants:hear_no_cancel",
             sql=rewritten(
                 "public.switchyard_runs_heartbeat", "where cancel_requested_at is not null", "where false"
             ),
