@@ -223,7 +223,7 @@ class Chats:
         )
         for row in rows:
             asked = [path for path in self._pages.began if path in row["result"]]
-            self._findings.expect(len(asked) == 1, f"a tool has answered with {asked}")
+            self._findings.expect(len(asked) == 1, f"a tool has answered {row['result'][:300]}")
             began = [at for path in asked for at in self._pages.began[path]]
             late = [at for at in began if row["finished_at"] < at < row["ended_at"]]
             self._findings.expect(late == [], "a tool whose result is journaled was called again")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import httpx2
 
-from tests.hardening.chats import LIFE_S, Chats, Person, Talk, opened_chats
+from tests.hardening.chats import Chats, Person, Talk, opened_chats
 from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.fleet import Fleet, Place
 from tests.hardening.ground import Ground
@@ -24,6 +24,8 @@ TAKEN_WITHIN_S = 45.0
 AWAKE_AFTER_S = (0.0, 2.5)
 IDLE_WITHIN_S = 30.0
 LOOK_S = 0.02
+# What clients hear, two of each run, before the next one begins.
+HEARD = (0, 30)
 
 
 async def perform(ground: Ground, findings: Findings) -> None:
@@ -41,7 +43,7 @@ async def _freeze_once(
 ) -> None:
     frozen = ground.dice.choice(fleet.places)
     people = chats.people[: ground.n - findings.hits]
-    talks = await asyncio.gather(*(_begin(ground, chats, fleet, person, frozen) for person in people))
+    talks = [await _begin(ground, chats, person, frozen) for person in people]
     server = frozen.server
     assert server is not None
     server.stop()
@@ -61,18 +63,16 @@ async def _freeze_once(
     frozen.frozen = False
 
 
-async def _begin(ground: Ground, chats: Chats, fleet: Fleet, person: Person, place: Place) -> Talk:
-    """A run of any age once all have begun, a client that stays at its place, and one that does not."""
-    age_s = ground.dice.uniform(0, LIFE_S)
-    await asyncio.sleep(LIFE_S - age_s)
+async def _begin(ground: Ground, chats: Chats, person: Person, place: Place) -> Talk:
+    """A run at that place, a client that stays there, and one that does not."""
     talk = await chats.begin(person, at=place)
 
     async def here(_visit: int) -> str:
         return place.url
 
-    stays = chats.viewer(talk, here)
-    chats.watch(talk, stays)
-    await asyncio.sleep(age_s)
+    chats.watch(talk, chats.viewer(talk, here))
+    # So that those that have begun before are of any age when it is frozen, also on a slow machine.
+    await chats.hear(ground.dice.uniform(*HEARD))
     return talk
 
 
