@@ -145,7 +145,7 @@ FAULT = Fault(
     name="cancel",
     promise="cancelled through another replica: the model is left within 1 s, and what was used is charged",
     full_n=FULL_N,
-    small_n=18,
+    small_n=12,
     perform=perform,
     mutations=(
         Mutation(

@@ -76,7 +76,7 @@ FAULT = Fault(
     name="kill9",
     promise="SIGKILL at random instants under paid runs: 0 lost runs, 0 lost or double charges, 0 open holds",
     full_n=1_000,
-    small_n=6,
+    small_n=4,
     perform=perform,
     mutations=(
         Mutation(

@@ -112,7 +112,7 @@ FAULT = Fault(
     name="sigterm",
     promise="SIGTERM, with 25 and 3 s to go: gone before that, no run ended by it, gone on with within 2 s",
     full_n=FULL_N,
-    small_n=4,
+    small_n=3,
     perform=perform,
     mutations=(
         Mutation(
