@@ -57,6 +57,7 @@ __all__ = ["VERSION", "Backend", "build"]
 
 VERSION = "0.1.0"
 PAGE_MEMORY_MB = 512
+LOOP_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,15 @@ class Backend:
     health: Health
 
 
-def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
+def build(
+    settings: Settings, *, extra_kinds: Sequence[Kind] = (), loop_limit_s: float = LOOP_LIMIT_S
+) -> Backend:
     """Put the rooms together.
 
     Args:
         settings: `database_url` must be set; an embedded database is started before.
         extra_kinds: kinds of agent beside those of this release.
+        loop_limit_s: how long the event loop may stand still before the process ends itself.
 
     Raises:
         NotConfigured: there is no database to run on.
@@ -102,7 +106,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground, engine)]
+    watchers = _watchers(ground, engine, loop_limit_s=loop_limit_s)
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *watchers]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -172,13 +177,13 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
     return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
 
 
-def _watchers(ground: _Ground, engine: Engine) -> list[Service]:
+def _watchers(ground: _Ground, engine: Engine, *, loop_limit_s: float) -> list[Service]:
     has_stream = ground.settings.nats_url is not None and engine.kinds
     return [
         *([Sweeper(ground.db, ground.hints, kinds=engine.kinds)] if has_stream else []),
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
-        Watchdog(ground.metrics, ground.clock),
+        Watchdog(ground.metrics, ground.clock, limit_s=loop_limit_s),
         DatabaseWatchdog(ground.db),
     ]
 

@@ -189,6 +189,9 @@ class Engine:
 
     @property
     def _free(self) -> int:
+        """None beside a run that may be about to end this process: they would be lost with it."""
+        if any(execution.is_suspect for execution in self._executions.values()):
+            return 0
         return self._slots - len(self._executions) - self._reserved
 
     # Any: as `adopt`.

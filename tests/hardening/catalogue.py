@@ -5,24 +5,36 @@ from __future__ import annotations
 from tests.hardening.fault import Fault
 from tests.hardening.faults import (
     canaries,
+    cancel,
     clocks,
     explore,
     idempotency,
     idor,
+    kill9,
     malformed,
     nats,
     overdraft,
+    poison,
+    rescue,
+    sigterm,
     slow_readers,
     slowloris,
     ssrf,
     tokens,
+    zombie,
 )
 
 __all__ = ["FAULTS"]
 
 FAULTS: tuple[Fault, ...] = (
+    kill9.FAULT,
+    sigterm.FAULT,
+    rescue.FAULT,
+    zombie.FAULT,
     overdraft.FAULT,
     idempotency.FAULT,
+    cancel.FAULT,
+    poison.FAULT,
     nats.FAULT,
     slow_readers.FAULT,
     slowloris.FAULT,

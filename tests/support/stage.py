@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from starlette.types import Send
@@ -22,9 +21,10 @@ from foundation.errors import Json
 from tests.support.model import Asked, ModelProcess, Rule, read_log
 from tests.support.process import DEMO_USER, ServerProcess, until
 from tests.support.tables import Connection, connected
+from tests.support.transcript import Message, is_terminal
 from tests.support.web import Web, serve_web
 
-__all__ = ["ANSWER", "OPENING", "PAGES", "PRICE", "Message", "Stage", "Talk", "open_stage"]
+__all__ = ["ANSWER", "OPENING", "PAGES", "PRICE", "Pages", "Stage", "Talk", "open_stage", "rules_of"]
 
 OPENING = "I look at two pages."
 ANSWER = " ".join(f"word{number}" for number in range(40))
@@ -32,9 +32,6 @@ CREDITS = 10_000
 NAME = "Reader"
 PRICE: dict[str, Json] = {"flat": 1, "per_1k_tokens": 100, "ceiling": 60}
 PAGES = {"quick": 0.15, "slow": 0.6}
-
-# Any: messages of the wire.
-Message = dict[str, Any]
 
 
 @dataclass
@@ -48,7 +45,7 @@ class Talk:
 
     @property
     def is_over(self) -> bool:
-        return bool(self.seen) and self.seen[-1]["type"] in {"done", "error"}
+        return bool(self.seen) and is_terminal(self.seen[-1])
 
     @property
     def retried(self) -> list[str]:
@@ -145,26 +142,31 @@ class Stage:
         return read_log(self.log_file)
 
     async def prepare(self, talks: list[Talk]) -> None:
-        rules = [rule for talk in talks for rule in self._rules(talk)]
-        await self.model.play(*rules)
+        await self.model.play(*(rule for talk in talks for rule in rules_of(talk.name, self.pages)))
 
-    def _rules(self, talk: Talk) -> list[Rule]:
-        urls = [self.pages.add(f"/{talk.name}/{page}", after_s=after_s) for page, after_s in PAGES.items()]
-        return [
-            {
-                "when": {"role": "user", "contains": talk.name},
-                "reply": {
-                    "text": OPENING,
-                    "tool_calls": [{"name": "http_fetch", "arguments": {"url": url}} for url in urls],
-                    "before_first_s": 0.4,
-                    "between_s": 0.025,
-                },
+
+def rules_of(name: str, pages: Pages, *, word_s: float = 0.025) -> list[Rule]:
+    """What the model answers to a question with this name in it; no name may be a part of another.
+
+    Args:
+        word_s: what each word of the answer takes.
+    """
+    urls = [pages.add(f"/{name}/{page}", after_s=after_s) for page, after_s in PAGES.items()]
+    return [
+        {
+            "when": {"role": "user", "contains": name},
+            "reply": {
+                "text": OPENING,
+                "tool_calls": [{"name": "http_fetch", "arguments": {"url": url}} for url in urls],
+                "before_first_s": 0.4,
+                "between_s": 0.025,
             },
-            {
-                "when": {"role": "tool", "contains": f"/{talk.name}/"},
-                "reply": {"text": ANSWER, "before_first_s": 0.3, "between_s": 0.025},
-            },
-        ]
+        },
+        {
+            "when": {"role": "tool", "contains": f"/{name}/"},
+            "reply": {"text": ANSWER, "before_first_s": 0.3, "between_s": word_s},
+        },
+    ]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -27,6 +28,7 @@ class Asked:
         ended: "complete", "cut" (by the script), "left" (by the client), "refused" (by status) or None.
         tokens: what the answer has cost in full, when it began with 200.
         began, over: places in one count of all beginnings and ends.
+        over_s: when it was over, by the machine's monotonic clock.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Asked:
     ended: str | None = None
     tokens: dict[str, Any] | None = None
     over: int | None = None
+    over_s: float | None = None
 
 
 class CallLog:
@@ -69,6 +72,7 @@ class CallLog:
     async def end(self, asked: Asked, ended: str) -> None:
         asked.ended = ended
         asked.over = next(self._moments)
+        asked.over_s = time.monotonic()
         await self._write(asked)
 
     async def forget(self) -> None:
