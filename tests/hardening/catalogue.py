@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import idempotency, overdraft
+from tests.hardening.faults import ack_loss, idempotency, overdraft
 
 __all__ = ["FAULTS"]
 
-FAULTS: tuple[Fault, ...] = (overdraft.FAULT, idempotency.FAULT)
+FAULTS: tuple[Fault, ...] = (overdraft.FAULT, idempotency.FAULT, ack_loss.FAULT)
