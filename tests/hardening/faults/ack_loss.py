@@ -255,6 +255,8 @@ def forgets_its_batch() -> None:
 
 WITHOUT_KEYS = "drop index switchyard.ledger_key_once; drop index switchyard.ledger_hold_closed_once;"
 
+LOCK = "perform pg_advisory_xact_lock(hashtextextended(p_run_id::text, 0));"
+
 FAULT = Fault(
     name="ack-loss",
     promise="the answer of a committed call is dropped, whichever function it is of: 0 doubles, 0 lost",
@@ -272,16 +274,8 @@ FAULT = Fault(
         Mutation(
             "unlocked-submission",
             removes="the lock by which a repeated submit waits for the first, which takes 0.6 s here",
-            sql=rewritten(
-                "public.switchyard_runs_submit",
-                "perform pg_advisory_xact_lock",
-                "perform hashtextextended('', 0) -- ",
-            )
-            + rewritten(
-                "public.switchyard_runs_submit_seen",
-                "perform pg_advisory_xact_lock",
-                "perform hashtextextended('', 0) -- ",
-            )
+            sql=rewritten("public.switchyard_runs_submit", LOCK, "")
+            + rewritten("public.switchyard_runs_submit_seen", LOCK, "")
             + rewritten(
                 "public.switchyard_runs_submit",
                 "if p_key is not null",
