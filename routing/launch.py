@@ -46,31 +46,36 @@ async def launch(
     if wants_stream:
         return event_stream(rooms, caller, run_id, after=0, begun=submission.begun, headers=headers)
     waiting = _ended(rooms, caller, submission, within_s=preference.patience_s)
-    run = await unless_left(request.receive, waiting)
-    return _answer(run, request, preference=preference, headers=headers)
+    ended = await unless_left(request.receive, waiting)
+    if ended is None:
+        headers |= preference.applied(is_accepted=True)
+        return Json(accepted_document(submission.run), status=202, headers=headers)
+    return _answer(ended, request, preference=preference, headers=headers)
 
 
-# Any: a run as the database's JSON gives it (`switchyard.run_json`).
-async def _ended(rooms: Rooms, caller: Caller, submission: Submission, *, within_s: int) -> dict[str, Any]:
-    """The run once it has ended, or as it was when the time is over or this process shuts down.
+# Any: a run as `switchyard_runs_get` gives it.
+async def _ended(
+    rooms: Rooms, caller: Caller, submission: Submission, *, within_s: int
+) -> dict[str, Any] | None:
+    """The run once it has ended; None when the time is over, this process shuts down or it cannot be read.
 
     Whatever goes wrong here, the run is accepted: its caller must learn its id, not an error.
     """
-    run = submission.run
-    run_id = UUID(run["run_id"])
+    run_id = UUID(submission.run["run_id"])
     try:
-        if run["status"] not in ENDED:
+        if submission.run["status"] not in ENDED:
             if within_s == 0:
-                return run
+                return None
             async with asyncio.timeout(within_s):
                 follow = _follow_to_end(rooms, caller, submission)
                 await first_of(follow, rooms.readers.leaving())
-        return await rooms.runs.get(caller.user_id, run_id)
+        run = await rooms.runs.get(caller.user_id, run_id)
     except TimeoutError:
-        return run
+        return None
     except DatabaseUnavailable:
         log.warning("waiting_interrupted", run_id=str(run_id))
-        return run
+        return None
+    return run if run["status"] in ENDED else None
 
 
 async def _follow_to_end(rooms: Rooms, caller: Caller, submission: Submission) -> None:
@@ -85,10 +90,7 @@ async def _follow_to_end(rooms: Rooms, caller: Caller, submission: Submission) -
 def _answer(
     run: dict[str, Any], request: Request, *, preference: Preference, headers: dict[str, str]
 ) -> Response:
-    is_accepted = run["status"] not in ENDED
-    headers = headers | preference.applied(is_accepted=is_accepted)
-    if is_accepted:
-        return Json(accepted_document(run), status=202, headers=headers)
+    headers = headers | preference.applied(is_accepted=False)
     if run["status"] == "succeeded":
         return Json(answer_document(run), headers=headers)
     document = failure_document(run, request_id_of(request.scope))

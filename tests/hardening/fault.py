@@ -93,6 +93,7 @@ class Fault:
     Attributes:
         promise: what must hold, as `docs/reliability.md` says it.
         small_n: for the ordinary tests; a few seconds.
+        has_own_server: whether it gets a Postgres that nobody else uses, and may restart it.
         needs_audit: False where there is no database of ours to look into.
     """
 
@@ -103,6 +104,7 @@ class Fault:
     perform: Callable[[Ground, Findings], Awaitable[None]]
     mutations: tuple[Mutation, ...]
     needs_audit: bool = True
+    has_own_server: bool = False
 
 
 def rewritten(function: str, before: str, after: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from uuid import UUID
@@ -27,7 +26,7 @@ LAUNCH = ("-m", "tests.hardening.launch")
 MODEL_KEY = "the-key-of-the-scripted-model"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ground:
     """
     Attributes:
@@ -46,9 +45,10 @@ class Ground:
     n: int
     mutation: Mutation | None
     settings: dict[str, str] = field(default_factory=dict)
+    _connections: AsyncExitStack = field(default_factory=AsyncExitStack)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    @cached_property
+    @property
     def tables(self) -> Tables:
         return Tables(self.sql)
 
@@ -66,6 +66,12 @@ class Ground:
             configured, program=(*LAUNCH, patch or "-"), log_file=log_file
         ) as replica:
             yield replica
+
+    async def restart_database(self) -> None:
+        """At once and without a goodbye; only for a fault that has a server of its own."""
+        await self.sql.close()
+        await self.server.restart()
+        self.sql = await self._connections.enter_async_context(connected(self.url))
 
     def token(self, user: UUID) -> str:
         """A token every replica takes."""
@@ -108,7 +114,11 @@ async def open_ground(
     try:
         with tempfile.TemporaryDirectory(prefix="hardening-") as folder:
             log_file = Path(folder) / "calls.jsonl"
-            async with ModelProcess.running(log_file=log_file) as model, connected(url) as sql:
+            async with (
+                ModelProcess.running(log_file=log_file) as model,
+                AsyncExitStack() as connections,
+            ):
+                sql = await connections.enter_async_context(connected(url))
                 if mutation is not None and mutation.sql:
                     await sql.execute(mutation.sql)
                 yield Ground(
@@ -122,6 +132,7 @@ async def open_ground(
                     n=n,
                     mutation=mutation,
                     settings=_settings(url, model, folder),
+                    _connections=connections,
                 )
     finally:
         await drop(server, url)

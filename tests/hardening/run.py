@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 import traceback
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -63,7 +64,10 @@ async def perform(
     """Never raises: what breaks the performance is a violation, with its trace."""
     began_s, findings = time.monotonic(), Findings()
     try:
-        async with open_ground(server, n=n, seed=seed, mutation=mutation) as ground:
+        async with (
+            DatabaseServer.running() if fault.has_own_server else nullcontext(server) as its_server,
+            open_ground(its_server, n=n, seed=seed, mutation=mutation) as ground,
+        ):
             try:
                 await fault.perform(ground, findings)
             finally:

@@ -7,8 +7,9 @@ from itertools import product
 
 import pytest
 
+from tests.support.forgetful import Loss, forgetting
 from tests.support.refusals import By, Told, order
-from tests.support.server import Person, TestServer, messages
+from tests.support.server import Person, TestServer, messages, running_server
 from tests.support.sockets import connected
 
 INPUT = {"chunks": ["a"]}
@@ -76,3 +77,17 @@ async def test_a_quote_that_is_no_pair_is_part_of_the_key(
     runs = {await run_of(By.HTTP, server, person, each) for each in (key, inner)}
 
     assert len(runs) == 2
+
+
+async def test_a_repeated_order_whose_end_cannot_be_read_says_where_its_run_is(database_url: str) -> None:
+    async with (
+        forgetting(database_url) as network,
+        running_server(network.url) as server,
+        server.person() as person,
+    ):
+        made = await person.execute(INPUT, headers={"Idempotency-Key": BARE})
+        network.forget(Loss("switchyard_runs_get"))
+        again = await person.execute(INPUT, headers={"Idempotency-Key": BARE})
+
+    assert network.forgotten["switchyard_runs_get"] == 1
+    assert (again.status_code, again.json()["runId"]) == (202, made.json()["runId"])

@@ -5,7 +5,9 @@ The schema is made once, in a template that every fresh database is a copy of.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from foundation.db import EmbeddedPostgres, migrate
+from foundation.db.embedded.process import until
 from foundation.db.embedded.unprivileged import give
 
 if TYPE_CHECKING:
@@ -110,6 +113,16 @@ class DatabaseServer:
         self._admin: Connection[Record] | None = None
         self._has_template = False
 
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[DatabaseServer]:
+        server = cls()
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
     @property
     def url(self) -> str:
         """Of the server's own database `postgres`, which tests leave alone."""
@@ -126,6 +139,19 @@ class DatabaseServer:
             await self._admin.close()
         await self._postgres.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def restart(self) -> None:
+        """As `pg_ctl restart -m immediate`: its processes end where they are, and it recovers."""
+        from asyncpg import connect
+
+        os.kill(postmaster_pid(self._folder / "data"), signal.SIGQUIT)
+        file = self._folder / "data" / "postgres" / "postmaster.pid"
+        assert await until(lambda: not file.exists(), within_s=20)
+        before = self.url
+        await self._postgres.stop()
+        await self._postgres.start()
+        assert self.url == before, "somebody has taken the port"
+        self._admin = await connect(self.url)
 
     async def create(self) -> str:
         """A copy of the migrated template; returns its URL."""

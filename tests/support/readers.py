@@ -18,6 +18,7 @@ __all__ = ["Hit", "Reader", "Replica", "Transport"]
 
 # A client that has fallen silent holds its connection for so long, while it is back on another one.
 SILENT_S = 0.3
+AWAY_S = 0.1
 LIMIT_S = 90.0
 
 
@@ -52,6 +53,7 @@ class Hit:
 class Reader:
     """
     body, key: of the request that began the run
+    may_die: whether replicas may end, and refuse connections until they are back
     """
 
     run_id: str
@@ -59,9 +61,11 @@ class Reader:
     key: str
     replicas: tuple[Replica, ...]
     dice: random.Random
+    may_die: bool = False
     told: list[tuple[Transport, bytes]] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     _silent: list[asyncio.Task[None]] = field(default_factory=list)
+    _last: Replica | None = None
 
     @property
     def after(self) -> int:
@@ -79,13 +83,25 @@ class Reader:
             cuts: how often the connection breaks at most.
         """
         async with asyncio.timeout(LIMIT_S):
-            while not await self._visit(draw(self.dice) if len(self.hits) < cuts else None):
+            while not await self._visit_any(draw(self.dice) if len(self.hits) < cuts else None):
                 pass
             await asyncio.gather(*self._silent)
 
-    async def _visit(self, cut: Cut | None) -> bool:
+    async def _visit_any(self, cut: Cut | None) -> bool:
+        """Another replica each time; one that is not there is left alone for a moment."""
+        others = [each for each in self.replicas if each is not self._last]
+        self._last = self.dice.choice(others or list(self.replicas))
+        try:
+            return await self._visit(self._last, cut)
+        except ConnectionError:
+            if not self.may_die:
+                raise
+            await asyncio.sleep(AWAY_S)
+            return False
+
+    async def _visit(self, replica: Replica, cut: Cut | None) -> bool:
         """Read until the cut or the end of this answer; whether there is nothing more to come."""
-        replica, transport = self.dice.choice(self.replicas), self._choose()
+        transport = self._choose()
         async with AsyncExitStack() as stack:
             buffer_bytes = cut.buffer_bytes if cut else None
             bare = await stack.enter_async_context(Bare.connected(replica.url, buffer_bytes=buffer_bytes))
@@ -104,6 +120,8 @@ class Reader:
                 self._break(bare, cut.how, stack.pop_all())
                 await asyncio.sleep(0)
                 return False
+            if not tail.is_over:
+                raise ConnectionResetError("the replica has gone")
         return self.has_end
 
     def _choose(self) -> Transport:
@@ -123,7 +141,10 @@ class Reader:
             if isinstance(tail, SocketTail):
                 said = await self._talk(bare, tail, said)
             await bare.until(lambda: bool(bare.received) or bare.ended is not None)
-            assert bare.received, f"the server has ended it with {bare.ended} after {fed_bytes} bytes"
+            if not bare.received:
+                if self.may_die:
+                    return False
+                raise AssertionError(f"the server has ended it with {bare.ended} after {fed_bytes} bytes")
             fed_bytes += _feed(tail, bare, cut, fed_bytes=fed_bytes)
         return False
 
