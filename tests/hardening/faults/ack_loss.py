@@ -21,7 +21,7 @@ from tests.support.process import ServerProcess
 from tests.support.relay import relaying
 from tests.support.stubborn import KIND, words
 
-__all__ = ["FAULT", "asks_once", "forgets_its_batch"]
+__all__ = ["FAULT", "asks_once"]
 
 BALANCE = 1_000_000
 WAVE, WORDS = 12, 24
@@ -241,18 +241,6 @@ def asks_once() -> None:
     submit.TRIES = 1
 
 
-def forgets_its_batch() -> None:
-    """Mutation: after a lost answer the next events get the next numbers."""
-    from heavy_agents.events.event import Event
-    from heavy_agents.events.writer import Writer
-
-    def take(self: Writer) -> list[Event]:
-        self._inflight = self._number() or self._inflight
-        return self._inflight
-
-    Writer.take = take  # type: ignore[method-assign]
-
-
 WITHOUT_KEYS = "drop index switchyard.ledger_key_once; drop index switchyard.ledger_hold_closed_once;"
 
 LOCK = "perform pg_advisory_xact_lock(hashtextextended(p_run_id::text, 0));"
@@ -311,10 +299,5 @@ FAULT = Fault(
             + rewritten("switchyard.key_run", "if not found then", "if true then"),
         ),
         Mutation("asks-once", removes="submit's repetitions", patch=f"{__name__}:asks_once"),
-        Mutation(
-            "forgets-its-batch",
-            removes="the repetition of the very same events after a lost answer",
-            patch=f"{__name__}:forgets_its_batch",
-        ),
     ),
 )

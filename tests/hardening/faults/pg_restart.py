@@ -83,8 +83,8 @@ async def _write(
 ) -> None:
     headers = {"authorization": f"Bearer {ground.token(writer.person)}"}
     async with AsyncExitStack() as stack:
+        pool = PoolDatabase(ground.url, size=1)
         if writer.number >= SUBMITTERS + STREAMERS:
-            pool = PoolDatabase(ground.url, size=1)
             await pool.start()
             stack.push_async_callback(pool.stop)
         clients = [
