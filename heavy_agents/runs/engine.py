@@ -178,6 +178,11 @@ class Engine:
         self._floor.hub.written(run_id)
 
     @property
+    def kinds(self) -> list[str]:
+        """Of runs that are executed here."""
+        return list(self._agents) if self._slots else []
+
+    @property
     def free(self) -> int:
         """Runs that may begin here now; none once this process leaves."""
         return 0 if self.is_draining else max(self._free, 0)

@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import cancel, idempotency, kill9, overdraft, poison, rescue, sigterm, zombie
+from tests.hardening.faults import (
+    canaries,
+    cancel,
+    clocks,
+    explore,
+    idempotency,
+    idor,
+    kill9,
+    malformed,
+    nats,
+    overdraft,
+    poison,
+    rescue,
+    sigterm,
+    slow_readers,
+    slowloris,
+    ssrf,
+    tokens,
+    zombie,
+)
 
 __all__ = ["FAULTS"]
 
@@ -16,4 +35,14 @@ FAULTS: tuple[Fault, ...] = (
     zombie.FAULT,
     cancel.FAULT,
     poison.FAULT,
+    nats.FAULT,
+    slow_readers.FAULT,
+    slowloris.FAULT,
+    clocks.FAULT,
+    explore.FAULT,
+    malformed.FAULT,
+    tokens.FAULT,
+    ssrf.FAULT,
+    idor.FAULT,
+    canaries.FAULT,
 )

@@ -18,7 +18,7 @@ from foundation.settings import Settings
 from tests.hardening.fault import Mutation
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.model import Asked, ModelProcess, read_log
-from tests.support.process import DEMO_USER, ServerProcess
+from tests.support.process import ServerProcess
 from tests.support.tables import Connection, Tables, connected
 
 __all__ = ["Ground", "open_ground"]
@@ -63,7 +63,7 @@ class Ground:
         log_file = log_file or self.folder / f"replica-{next(self._numbers)}.log"
         configured = {**self.settings, **settings}
         async with ServerProcess.of(
-            configured, program=(*LAUNCH, patch or "-"), log_file=log_file, token=self.token(DEMO_USER)
+            configured, program=(*LAUNCH, patch or "-"), log_file=log_file
         ) as replica:
             yield replica
 

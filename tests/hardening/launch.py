@@ -14,18 +14,19 @@ from importlib import import_module
 import commands
 import railway_server
 from foundation.settings import Settings
+from heavy_agents.agents import Kind
 from tests.support.agents import EchoAgent
 from tests.support.poison import PoisonAgent
 from tests.support.stubborn import StubbornAgent
+from tests.support.talkative import TalkativeAgent
 
 __all__: list[str] = []
 
 
 def _build(settings: Settings) -> railway_server.Backend:
     loop_limit_s = float(os.environ.get("HARDENING_LOOP_LIMIT_S", railway_server.LOOP_LIMIT_S))
-    return railway_server.build(
-        settings, extra_kinds=[EchoAgent(), StubbornAgent(), PoisonAgent()], loop_limit_s=loop_limit_s
-    )
+    kinds: list[Kind] = [EchoAgent(), StubbornAgent(), TalkativeAgent(), PoisonAgent()]
+    return railway_server.build(settings, extra_kinds=kinds, loop_limit_s=loop_limit_s)
 
 
 def _main() -> None:

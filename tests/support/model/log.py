@@ -79,12 +79,12 @@ class CallLog:
         async with self._news:
             self.calls.clear()
 
-    async def until_called(self, n: int, *, within_s: float = 10.0) -> None:
+    async def until_called(self, n: int, *, within_s: float = 30.0) -> None:
         """Return once there were `n` calls."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: len(self.calls) >= n)
 
-    async def until_ended(self, n: int, *, within_s: float = 10.0) -> None:
+    async def until_ended(self, n: int, *, within_s: float = 30.0) -> None:
         """Return once `n` calls are over."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: sum(call.over is not None for call in self.calls) >= n)
