@@ -53,7 +53,7 @@ from heavy_agents.runs import (
 from heavy_agents.tools import McpServers, Shelf
 from routing import Arrivals, Readers, Rooms, create_app
 
-__all__ = ["VERSION", "Backend", "build"]
+__all__ = ["LOOP_LIMIT_S", "VERSION", "Backend", "build"]
 
 VERSION = "0.1.0"
 PAGE_MEMORY_MB = 512

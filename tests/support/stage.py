@@ -76,7 +76,8 @@ class Pages:
         async def answer(send: Send) -> None:
             self.began[path].append(datetime.now(UTC))
             await asyncio.sleep(after_s)
-            head = [(b"content-type", b"text/plain")]
+            # A connection kept open may be closed here in the moment in which it is used again.
+            head = [(b"content-type", b"text/plain"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await send({"type": "http.response.body", "body": f"this is {path}".encode()})
 

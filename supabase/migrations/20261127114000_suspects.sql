@@ -1,6 +1,6 @@
 -- A run that kills its process takes all others in it along, and after the third time they would all be taken for
 -- poison together. So a run that the next loss would end, a suspect, is claimed by itself: nothing else comes with
--- it, and its worker is told, so that it claims nothing beside it either. Whose turn it is stays as it was.
+-- it, and its worker is told, so that it claims nothing beside it either.
 create or replace function public.switchyard_runs_claim(
   p_worker text, p_kinds text[], p_limit integer, p_slots integer, p_lease_s double precision
 ) returns jsonb
@@ -22,7 +22,7 @@ declare
   -- Whoever does not hold half only becomes fewer while this goes on.
   v_may_be_fair boolean := true;
   v_may_be_others boolean := true;
-  v_is_suspect boolean := false;
+  v_is_suspect boolean;
   v_claimed jsonb := '[]';
 begin
   select coalesce(array_agg(user_id), '{}'), coalesce(array_agg(kind), '{}') into v_users, v_kinds
@@ -48,8 +48,9 @@ begin
     if r.id is null then
       r := switchyard.oldest_waiting(v_spent, c_nobody);
     end if;
-    v_is_suspect := coalesce(r.attempts >= c_suspect, false);
-    exit when r.id is null or (v_is_suspect and i > 1);
+    exit when r.id is null;
+    v_is_suspect := r.attempts >= c_suspect;
+    exit when v_is_suspect and v_claimed <> '[]';
     r := switchyard.run_claim(r, p_worker, gen_random_uuid(), p_lease_s);
     v_claimed := v_claimed || (switchyard.claim_json(r) || jsonb_build_object('is_suspect', v_is_suspect));
     exit when v_is_suspect;
@@ -61,4 +62,4 @@ end
 $$;
 
 comment on function public.switchyard_runs_claim is
-  'Leases up to p_limit queued runs to the worker, each under a fresh token; while others wait, a user and a kind hold at most half of p_slots; a run that the next loss would end comes alone.';
+  'Leases up to p_limit queued runs to the worker, each under a fresh token; while others wait, a user and a kind hold at most half of p_slots. One that the next loss would end comes alone.';
