@@ -157,7 +157,7 @@ def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics,
         return hints
     if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(settings.database_url, db, name=name)
+    return PostgresHints(settings.database_url, db, name=name, metrics=metrics)
 
 
 def _version(settings: Settings) -> str:

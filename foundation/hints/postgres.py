@@ -24,6 +24,7 @@ from foundation.db import Database
 from foundation.hints.notes import Note, Pending, decode
 from foundation.hints.port import Listener, Queued, Rows
 from foundation.lifecycle import TaskOwner
+from foundation.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -44,7 +45,7 @@ RECONNECT_MOST_S = 5.0
 
 
 class PostgresHints:
-    def __init__(self, url: str, db: Database, *, name: str) -> None:
+    def __init__(self, url: str, db: Database, *, name: str, metrics: Metrics) -> None:
         """
         Args:
             url: where to listen: a direct connection or one of a session pooler.
@@ -54,6 +55,7 @@ class PostgresHints:
         self._url = url
         self._db = db
         self._name = name
+        self._alone = metrics.hints_alone
         self._listener: Listener | None = None
         self._pending = Pending()
         self._news = asyncio.Event()
@@ -88,6 +90,7 @@ class PostgresHints:
         """All hear of all runs."""
 
     async def start(self) -> None:
+        self._alone.set(1)
         self._tasks.spawn("keep", self._keep_listening())
 
     async def drain(self) -> None:
@@ -183,6 +186,7 @@ class PostgresHints:
         self._heard_at_s = _now_s()
         if not self.are_heard:
             self.are_heard = True
+            self._alone.set(0)
             log.info("hints_heard")
             if self._listener is not None:
                 self._listener.missed()
@@ -201,6 +205,7 @@ class PostgresHints:
 
     def _fall_silent(self) -> None:
         self.are_heard = False
+        self._alone.set(1)
         self._company.clear()
         self._pending = Pending()
 

@@ -138,7 +138,7 @@ class Metrics:
         )
         self.hints_alone = self._gauge(
             "heavy_agent_hints_alone",
-            "1 while replicas are not told of each other by NATS, though there is one.",
+            "1 while what replicas tell each other does not arrive, though it should.",
         )
         self.hints_dropped_total = self._counter(
             "heavy_agent_hints_dropped_total", "Hints for other replicas that were not sent."

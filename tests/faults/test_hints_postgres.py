@@ -16,6 +16,7 @@ from foundation.db import PoolDatabase
 from foundation.hints import PostgresHints, Queued
 from foundation.hints.notes import decode
 from foundation.hints.postgres import CHANNEL
+from foundation.telemetry import Metrics
 from tests.support.database import ask
 from tests.support.hearers import Hearer
 from tests.support.pgbouncer import pooling
@@ -43,7 +44,7 @@ async def heard(url: str, name: str, hearer: Hearer) -> AsyncIterator[PostgresHi
 async def started(url: str, name: str, hearer: Hearer) -> AsyncIterator[PostgresHints]:
     db = PoolDatabase(url, size=2)
     await db.start()
-    hints = PostgresHints(url, db, name=name)
+    hints = PostgresHints(url, db, name=name, metrics=Metrics())
     hints.listen(hearer)
     await hints.start()
     try:
@@ -141,7 +142,8 @@ async def test_alone_on_its_database_a_process_tells_nothing(database_url: str) 
 
 async def test_without_a_database_telling_is_harmless_and_stopping_quick() -> None:
     away = "postgresql://127.0.0.1:1/x"
-    hints = PostgresHints(away, PoolDatabase(away, size=1), name="one")
+    metrics = Metrics()
+    hints = PostgresHints(away, PoolDatabase(away, size=1), name="one", metrics=metrics)
     hints.listen(Hearer())
     await hints.start()
 
@@ -149,6 +151,7 @@ async def test_without_a_database_telling_is_harmless_and_stopping_quick() -> No
     hints.cancel(uuid4())
 
     assert not hints.are_heard
+    assert metrics.registry.get_sample_value("heavy_agent_hints_alone") == 1
     await hints.stop()
 
 
