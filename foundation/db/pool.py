@@ -87,6 +87,8 @@ class PoolDatabase:
             raise
         except Exception as error:
             self.answers += _is_said(error)
+            if _is_torn(error):
+                connection.terminate()
             raise _failure(error) from error
         else:
             return answer
@@ -170,6 +172,8 @@ async def _acquire(pool: Pool[Record]) -> PoolConnectionProxy[Record]:
 def _failure(error: Exception) -> HeavyError:
     from asyncpg import DataError, InterfaceError, PostgresError
 
+    if _is_torn(error):
+        return DatabaseUnavailable(NO_ANSWER)
     match error:
         case DataError() if error.__cause__ is not None:
             return _unsendable(error.__cause__)
@@ -181,6 +185,13 @@ def _failure(error: Exception) -> HeavyError:
             return InvalidRequest(UNKEEPABLE)
         case _:
             return InternalError(OUR_FAULT)
+
+
+def _is_torn(error: Exception) -> bool:
+    """Whether the driver has lost the thread: so it does when a server ends a session just as it is used."""
+    from asyncpg.exceptions import InternalClientError
+
+    return isinstance(error, InternalClientError)
 
 
 def _is_said(error: Exception) -> bool:

@@ -1,7 +1,6 @@
 -- Runs that nobody has claimed though they wait, for whoever tells those that have room once more.
 
--- By the index of the queue, which holds waiting rows only; no more of them are read than are asked for, unless they
--- are of kinds that nobody here executes.
+-- By the index of the queue, which holds waiting rows only, kind by kind; no more of each are read than are asked for.
 create function public.switchyard_runs_waiting(p_kinds text[], p_after_s double precision, p_limit integer) returns jsonb
 language sql stable security definer
 set search_path = ''
@@ -14,10 +13,16 @@ as $$
     select
       r.id, r.kind, r.epoch, r.queued_at,
       switchyard.epoch_ms(clock_timestamp()) - switchyard.epoch_ms(r.queued_at) as waited_ms
-    from switchyard.runs r
-    where r.status = 'queued'
-      and r.queued_at <= clock_timestamp() - make_interval(secs => p_after_s)
-      and r.kind = any(p_kinds)
+    from (select distinct kind from unnest(p_kinds) as k (kind)) k
+    cross join lateral (
+      select q.id, q.kind, q.epoch, q.queued_at
+      from switchyard.runs q
+      where q.status = 'queued'
+        and q.kind = k.kind
+        and q.queued_at <= clock_timestamp() - make_interval(secs => p_after_s)
+      order by q.queued_at, q.id
+      limit p_limit
+    ) r
     order by r.queued_at, r.id
     limit p_limit
   ) w

@@ -52,7 +52,9 @@ begin
     v_is_suspect := r.attempts >= c_suspect;
     exit when v_is_suspect and v_claimed <> '[]';
     r := switchyard.run_claim(r, p_worker, gen_random_uuid(), p_lease_s);
-    v_claimed := v_claimed || (switchyard.claim_json(r) || jsonb_build_object('is_suspect', v_is_suspect));
+    v_claimed := v_claimed || (
+      switchyard.claim_json(r) || case when v_is_suspect then '{"is_suspect": true}'::jsonb else '{}' end
+    );
     exit when v_is_suspect;
     v_users := v_users || r.user_id;
     v_kinds := v_kinds || r.kind;

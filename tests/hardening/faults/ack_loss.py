@@ -69,6 +69,7 @@ async def perform(ground: Ground, findings: Findings) -> None:
             books.agent = await ground.agent(person, kind=KIND)
             async with ground.replica(DATABASE_URL=network.url, WORKER_SLOTS="8") as second:
                 await _lap(ground, network, credits_, books, (first, second))
+        await _all_ended(ground)
         await credits_.stop()
         for answer in books.answers:
             told = answer.json()
@@ -191,6 +192,13 @@ async def _ended(ground: Ground, run_id: str) -> None:
         while not await ground.sql.fetchval(
             "select ended_at is not null from switchyard.runs where id = $1", UUID(run_id)
         ):
+            await asyncio.sleep(0.05)
+
+
+async def _all_ended(ground: Ground) -> None:
+    """Those that were cancelled, too, which nobody has waited for."""
+    async with asyncio.timeout(60):
+        while await ground.sql.fetchval("select count(*) from switchyard.runs where ended_at is null"):
             await asyncio.sleep(0.05)
 
 
