@@ -34,7 +34,8 @@ async def test_a_run_that_the_next_loss_would_end_is_claimed_alone(sql: Sql) -> 
     claims = [await sql.claim(f"w{number}", limit=10) for number in range(COUNT + 1)]
 
     assert [ids(each) for each in claims] == [*([run_id] for run_id in runs), fresh]
-    assert [each.get("is_suspect", False) for some in claims for each in some] == [True] * COUNT + [False] * COUNT
+    suspected = [each.get("is_suspect", False) for some in claims for each in some]
+    assert suspected == [True] * COUNT + [False] * COUNT
 
 
 async def test_a_run_that_kills_every_worker_ends_none_of_those_that_were_lost_with_it(sql: Sql) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -24,11 +24,13 @@ class Forgetful:
     answers: int = 1
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for number in range(self.answers + 1):
-            self.heard.append((await reader.readuntil(HEAD_END)).split(b" ")[0])
-            if number < self.answers:
-                writer.write(ANSWER)
+        with suppress(asyncio.IncompleteReadError):
+            for number in range(self.answers + 1):
+                self.heard.append((await reader.readuntil(HEAD_END)).split(b" ")[0])
+                if number < self.answers:
+                    writer.write(ANSWER)
         writer.close()
+        await writer.wait_closed()
 
 
 @asynccontextmanager
