@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tests.hardening.fault import Fault
-from tests.hardening.faults import ack_loss, disconnect_billing, idempotency, overdraft, pg_restart, resume
+from tests.hardening.faults import (
+    ack_loss,
+    disconnect_billing,
+    idempotency,
+    overdraft,
+    pg_restart,
+    provider,
+    resume,
+)
 
 __all__ = ["FAULTS"]
 
@@ -14,4 +22,5 @@ FAULTS: tuple[Fault, ...] = (
     pg_restart.FAULT,
     disconnect_billing.FAULT,
     resume.FAULT,
+    provider.FAULT,
 )
