@@ -21,10 +21,10 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from foundation.clock import Clock, SystemClock
-from foundation.db import TRANSACTION_POOLER_PORT, PoolDatabase
+from foundation.clock import Clock, GuidedClock
+from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.hints import Deaf, Hints, PostgresHints
+from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
@@ -48,14 +48,16 @@ from heavy_agents.runs import (
     Presence,
     Runs,
     Submitter,
+    Sweeper,
 )
 from heavy_agents.tools import McpServers, Shelf
 from routing import Arrivals, Readers, Rooms, create_app
 
-__all__ = ["VERSION", "Backend", "build"]
+__all__ = ["LOOP_LIMIT_S", "VERSION", "Backend", "build"]
 
 VERSION = "0.1.0"
 PAGE_MEMORY_MB = 512
+LOOP_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,15 @@ class Backend:
     health: Health
 
 
-def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
+def build(
+    settings: Settings, *, extra_kinds: Sequence[Kind] = (), loop_limit_s: float = LOOP_LIMIT_S
+) -> Backend:
     """Put the rooms together.
 
     Args:
         settings: `database_url` must be set; an embedded database is started before.
         extra_kinds: kinds of agent beside those of this release.
+        loop_limit_s: how long the event loop may stand still before the process ends itself.
 
     Raises:
         NotConfigured: there is no database to run on.
@@ -101,7 +106,8 @@ def build(settings: Settings, *, extra_kinds: Sequence[Kind] = ()) -> Backend:
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *_watchers(ground)]
+    watchers = _watchers(ground, engine, loop_limit_s=loop_limit_s)
+    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *watchers]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -129,7 +135,7 @@ class _Ground:
 def _ground(settings: Settings) -> _Ground:
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics, outbound = SystemClock(), Metrics(), Outbound()
+    clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     health = Health(clock)
     health.register("database", DatabaseCheck(db, clock))
@@ -137,16 +143,21 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings.database_url, name=worker)
+    hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(database_url: str, *, name: str) -> Hints:
+def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
     """A transaction pooler keeps no session, so that nobody can listen through it."""
-    if urlsplit(database_url).port == TRANSACTION_POOLER_PORT:
+    assert settings.database_url is not None  # noqa: S101 - checked before
+    if settings.nats_url is not None:
+        hints = NatsHints(settings.nats_url, metrics=metrics)
+        health.register("nats", hints.check, is_needed=False)
+        return hints
+    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
         return Deaf()
-    return PostgresHints(database_url, name=name)
+    return PostgresHints(settings.database_url, db, name=name, metrics=metrics)
 
 
 def _version(settings: Settings) -> str:
@@ -166,11 +177,14 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
     return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
 
 
-def _watchers(ground: _Ground) -> list[Service]:
+def _watchers(ground: _Ground, engine: Engine, *, loop_limit_s: float) -> list[Service]:
+    has_stream = ground.settings.nats_url is not None and engine.kinds
     return [
+        *([Sweeper(ground.db, ground.hints, kinds=engine.kinds)] if has_stream else []),
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
-        Watchdog(ground.metrics, ground.clock),
+        Watchdog(ground.metrics, ground.clock, limit_s=loop_limit_s),
+        DatabaseWatchdog(ground.db),
     ]
 
 
@@ -213,7 +227,8 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         retention_days=settings.run_retention_days,
         drain_s=settings.drain_seconds,
     )
-    return engine, [lease_db, workers, pages, events, model] if executes else []
+    watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
+    return engine, [*watched, workers, pages, events, model] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:

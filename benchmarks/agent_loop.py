@@ -1,6 +1,6 @@
 """What one run of the agent loop costs in CPU: two calls of a model, one tool, 100 streamed tokens.
 
-    python benchmarks/agent_loop.py [--runs N] [--rounds R] [--json FILE]
+    python benchmarks/agent_loop.py [--runs N] [--at-once N] [--rounds R] [--json FILE]
 
 Every subject is a process of its own, does the same work against the same scripted model server, and is
 measured by the CPU its process has used: Switchyard with a durable journal, events and credits in a real
@@ -21,11 +21,13 @@ def main() -> None:
 
     parser = arguments(__doc__)
     parser.add_argument("--runs", type=int, default=64, help="runs of one subject in one round")
+    parser.add_argument("--at-once", type=int, default=16, help="runs at once under load")
     told = parser.parse_args()
 
-    from benchmarks.compare import compare
+    from benchmarks.compare import Amount, compare
 
-    asyncio.run(compare(runs=told.runs, rounds=told.rounds, json_file=told.json, only=told.only))
+    amount = Amount(told.runs, rounds=told.rounds, at_once=told.at_once)
+    asyncio.run(compare(amount, json_file=told.json, only=told.only))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from benchmarks.subject import Cost, Running, Subject, running
 from tests.support.database import DatabaseServer
 from tests.support.model import ModelProcess
 
-__all__ = ["compare"]
+__all__ = ["Amount", "compare"]
 
 PEERS: Final = Path(__file__).parent / "peers"
 SUBJECTS: Final = (
@@ -43,27 +43,37 @@ class Load:
     share: float = 1.0
 
 
-LOADS: Final = (
-    Load("one run at a time", 1, 0),
-    Load("16 runs at once", 16, 0),
-    Load("16 runs at once, 50 tokens a second each", 16, 0.02, share=0.25),
-)
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is done: `runs` of a subject in a round, and under load so many of them at once."""
+
+    runs: int
+    rounds: int
+    at_once: int
+
+    @property
+    def loads(self) -> tuple[Load, ...]:
+        return (
+            Load("one run at a time", 1, 0),
+            Load(f"{self.at_once} runs at once", self.at_once, 0),
+            Load(f"{self.at_once} runs at once, 50 tokens a second each", self.at_once, 0.02, share=0.25),
+        )
 
 
-async def compare(*, runs: int, rounds: int, json_file: Path | None, only: Sequence[str] | None) -> None:
+async def compare(amount: Amount, *, json_file: Path | None, only: Sequence[str] | None) -> None:
     wanted = [each for each in SUBJECTS if only is None or each.name in only]
     for subject in wanted:
         if not subject.is_installed:
             print(f"left out: {subject.name} is not installed (benchmarks/peers/README.md)")
     async with _started([each for each in wanted if each.is_installed]) as (model, subjects):
         figures: list[Figure] = []
-        for load in LOADS:
+        for load in amount.loads:
             await model.play(*rules(between_s=load.between_s))
-            figures += await _rounds(load, subjects, runs=runs, rounds=rounds)
+            figures += await _rounds(load, subjects, amount)
             print_table(load.name, [each for each in figures if each.load == load.name])
     if json_file is not None:
         versions = {subject.name: subject.versions for subject in subjects}
-        write_json(json_file, figures, versions=versions, runs=runs, rounds=rounds)
+        write_json(json_file, figures, versions=versions, runs=amount.runs, rounds=amount.rounds)
 
 
 @asynccontextmanager
@@ -81,13 +91,12 @@ async def _started(subjects: Sequence[Subject]) -> AsyncIterator[tuple[ModelProc
         yield model, started
 
 
-async def _rounds(load: Load, subjects: Sequence[Running], *, runs: int, rounds: int) -> list[Figure]:
+async def _rounds(load: Load, subjects: Sequence[Running], amount: Amount) -> list[Figure]:
     costs: dict[str, list[Cost]] = {subject.name: [] for subject in subjects}
-    for number in range(rounds + 1):
+    runs = max(round(amount.runs * load.share), load.concurrency)
+    for number in range(amount.rounds + 1):
         for subject in subjects:
-            cost = await subject.batch(
-                runs=max(round(runs * load.share), load.concurrency), concurrency=load.concurrency
-            )
+            cost = await subject.batch(runs=runs, concurrency=load.concurrency)
             if number > 0:  # the first one warms up
                 costs[subject.name].append(cost)
     return [_figure(load, name, each) for name, each in costs.items()]

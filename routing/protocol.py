@@ -1,8 +1,9 @@
-"""How a connection is read: uvicorn's protocol, bounded in the time and size of a request's head.
+"""How a connection is read and written: uvicorn's protocol, bounded in the time and size of a request's head.
 
 uvicorn's own reads heads of any size for as long as they take, so that a client that proves nothing could
-hold thousands of connections, or grow one header until parsing it stops the loop. It also loses what comes in
-one packet with the opening of a WebSocket, and warns of every request that it cannot read.
+hold thousands of connections, or grow one header until parsing it stops the loop. It waits for ever for a
+client that does not read its answer, and keeps a connection it has closed until that is read. It also loses
+what comes in one packet with the opening of a WebSocket, and warns of every request that it cannot read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from foundation.ids import new_request_id
 from routing.document import problem_fields
 from routing.middleware import API
+from routing.taking import WITHIN_S, Taking, narrow, reset
 
 __all__ = ["HttpProtocol"]
 
@@ -30,9 +32,10 @@ HEAD_TOO_LARGE: Final = "the request line and headers are larger than 32 kB"
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A head is a request line and its headers; it may take 15 s and 32 kB."""
+    """A head is a request line and its headers; it may take 15 s and 32 kB. For an answer see `Taking`."""
 
     head_within_s = 15.0
+    take_within_s = WITHIN_S
 
     _is_in_head = True
     _head_bytes = 0
@@ -41,11 +44,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
+        narrow(transport)
+        self._taking = Taking(transport, within_s=self.take_within_s, give_up=self._give_up)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._taking.stop()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taking.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._taking.rest()
 
     def data_received(self, data: bytes) -> None:
         if self._is_in_head:
@@ -88,6 +102,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._see_off()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._see_off()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request we read, as every other refusal, and close.
 
@@ -101,7 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
         log.debug("request_unreadable", request_id=request_id, status=int(status))
         document = problem_fields(code="invalid_request", status=status, detail=detail, request_id=request_id)
         self.transport.write(_answer(int(status), orjson.dumps(document), request_id))
-        self.transport.close()
+        self._close()
 
     def _should_upgrade(self) -> bool:
         """Any other upgrade, or that of an older HTTP, is answered as if it had not been asked for."""
@@ -109,6 +131,7 @@ class HttpProtocol(HttpToolsProtocol):
         return is_wanted and self.parser.get_http_version() == "1.1"
 
     def _become_socket(self, *, after_head: bytes) -> None:
+        self._taking.stop()
         self.handle_websocket_upgrade()
         if after_head and not self.transport.is_closing():
             protocol = self.transport.get_protocol()
@@ -128,7 +151,20 @@ class HttpProtocol(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         self._head_timer = None
         if not self.transport.is_closing():
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._see_off()
+
+    def _see_off(self) -> None:
+        """A connection that is closed ends once all is taken; whoever takes nothing is not waited for."""
+        if self.transport.is_closing():
+            self._taking.watch()
+
+    def _give_up(self) -> None:
+        # To whoever answers it looks like a client that has left.
+        reset(self.transport)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -6,7 +6,7 @@ A stream ends in one of five ways:
     the client has gone                     nothing more is sent; the run goes on
     it has lasted 14 minutes                `event: reconnect`: the platform would cut it at 15
     this process shuts down                 `event: reconnect`: another one goes on from the same number
-    the client does not read                after 10 s in one write the connection is given up
+    the client does not read                the connection is given up, as any other: see `routing.taking`
 
 No exception leaves a stream that has begun: a database that is away for a moment is a reason to come back.
 """
@@ -45,18 +45,16 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """Seconds between pings, of a whole stream, and of one write at most."""
+    """Seconds between pings, and of a whole stream."""
 
     ping_s: float = 15.0
     life_s: float = 14 * 60.0
-    write_s: float = 10.0
 
 
 class End(Enum):
     COMPLETE = auto()
     GONE = auto()
     RECONNECT = auto()
-    STUCK = auto()
 
 
 class EventStream(Response):
@@ -103,23 +101,18 @@ class EventStream(Response):
         end = await first_of(
             self._relay(send), self._ping(send), self._until_left(receive), self._until_time_to_go()
         )
-        if end is End.RECONNECT and not await self._write(send, goodbye(self._run_id)):
-            end = End.STUCK
-        if end is End.STUCK:
-            # An answer that is never completed makes the server close the connection.
-            log.warning("reader_stuck", run_id=str(self._run_id), after_s=self._tempo.write_s)
-        elif end is not End.GONE:
+        if end is End.RECONNECT:
+            await self._write(send, goodbye(self._run_id))
+        if end is not End.GONE:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _relay(self, send: Send) -> End:
         try:
             async with closing(self._batches) as batches:
-                if not await self._write(send, self._hello):
-                    return End.STUCK
+                await self._write(send, self._hello)
                 async for batch in batches:
                     for block in blocks(self._run_id, batch):
-                        if not await self._write(send, block):
-                            return End.STUCK
+                        await self._write(send, block)
         except HeavyError as error:
             log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)
             self._metrics.interrupted_total.labels(transport="sse").inc()
@@ -134,8 +127,8 @@ class EventStream(Response):
             quiet_s = clock.time() - self._wrote_s
             if quiet_s < self._tempo.ping_s:
                 await asyncio.sleep(self._tempo.ping_s - quiet_s)
-            elif not await self._write(send, PING):
-                return End.STUCK
+            else:
+                await self._write(send, PING)
 
     async def _until_left(self, receive: Receive) -> End:
         await left(receive)
@@ -149,14 +142,9 @@ class EventStream(Response):
             pass
         return End.RECONNECT
 
-    async def _write(self, send: Send, block: bytes) -> bool:
-        """Whether the client took it in time."""
-        try:
-            async with asyncio.timeout(self._tempo.write_s):
-                await send({"type": "http.response.body", "body": block, "more_body": True})
-        except TimeoutError:
-            return False
+    async def _write(self, send: Send, block: bytes) -> None:
+        """Send once the client has taken enough of the last; it returns at once when the client has gone."""
+        await send({"type": "http.response.body", "body": block, "more_body": True})
         self._wrote_s = asyncio.get_running_loop().time()
-        # To a client that has left, `send` returns at once and never lets anybody else run.
+        # To a client that has left, `send` never lets anybody else run.
         await asyncio.sleep(0)
-        return True

@@ -61,6 +61,7 @@ class Fault(Enum):
 
     NOBODY_THERE = auto()
     BAD_LOGIN = auto()
+    NOT_ENCRYPTED = auto()
     TOO_SLOW = auto()
     OTHER = auto()
 

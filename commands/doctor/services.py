@@ -18,6 +18,10 @@ NATS, REDIS = "NATS", "Redis"
 FAULTS: Final[Mapping[Fault, tuple[str, str]]] = {
     Fault.NOBODY_THERE: ("nothing answers there", "check host and port in {variable}, and that it runs"),
     Fault.BAD_LOGIN: ("it refuses the login", "check user, password or token in {variable}"),
+    Fault.NOT_ENCRYPTED: (
+        "it is not encrypted, though the address says so",
+        "turn on TLS there, or say {variable} without it",
+    ),
     Fault.TOO_SLOW: ("it does not answer in time", "check host and port in {variable}, and the way to it"),
     Fault.OTHER: ("it cannot be used", "see its log; {variable} may name another kind of server"),
 }

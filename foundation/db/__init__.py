@@ -6,10 +6,12 @@ from foundation.db.pending import MigrationError
 from foundation.db.pool import TRANSACTION_POOLER_PORT, PoolDatabase
 from foundation.db.port import Database
 from foundation.db.sight import Sight, Trouble, Unseen, look, missing
+from foundation.db.wedged import DatabaseWatchdog
 
 __all__ = [
     "TRANSACTION_POOLER_PORT",
     "Database",
+    "DatabaseWatchdog",
     "EmbeddedPostgres",
     "FolderTaken",
     "MigrationError",

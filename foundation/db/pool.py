@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
+import structlog
 
 from foundation.db.mapping import NO_ANSWER, OUR_FAULT, UNKEEPABLE, error_of
 from foundation.db.patience import connect_patiently
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 __all__ = ["TRANSACTION_POOLER_PORT", "PoolDatabase"]
+
+log = structlog.get_logger(__name__)
 
 TRANSACTION_POOLER_PORT = 6543  # Supabase's: a prepared statement does not survive its transaction there
 FIRST_CONNECTION_WITHIN_S = 30.0
@@ -46,6 +49,8 @@ class PoolDatabase:
         self._size = size
         self._command_timeout_s = command_timeout_s
         self._pool: Pool[Record] | None = None
+        # Calls that were answered, whatever was said.
+        self.answers = 0
         # One entry a call site: functions and argument names are written in our code, not by callers.
         self._statements: dict[tuple[str, ...], str] = {}
 
@@ -73,16 +78,38 @@ class PoolDatabase:
         pool = self._open_pool()
         connection = await _acquire(pool)
         try:
-            return await connection.fetchval(statement, *args.values())
+            answer = await connection.fetchval(statement, *args.values())
+            self.answers += 1
         except asyncio.CancelledError:
             # Whoever gave up must not wait for the server to say that it has stopped: on a dead connection
             # that takes as long as the command may. Every call is safe to abandon.
             connection.terminate()
             raise
         except Exception as error:
+            self.answers += _is_said(error)
+            if _is_torn(error):
+                connection.terminate()
             raise _failure(error) from error
+        else:
+            return answer
         finally:
             await pool.release(connection)
+
+    async def is_reachable(self, *, within_s: float) -> bool:
+        """Whether the database answers on a connection of its own, beside the pool."""
+        from asyncpg import connect
+
+        try:
+            async with asyncio.timeout(within_s):
+                connection = await connect(self._url, statement_cache_size=0)
+                try:
+                    await connection.fetchval("select 1")
+                finally:
+                    connection.terminate()
+        except Exception as error:
+            log.debug("database_not_reachable", reason=type(error).__name__)
+            return False
+        return True
 
     def _open_pool(self) -> Pool[Record]:
         if self._pool is None:
@@ -145,6 +172,8 @@ async def _acquire(pool: Pool[Record]) -> PoolConnectionProxy[Record]:
 def _failure(error: Exception) -> HeavyError:
     from asyncpg import DataError, InterfaceError, PostgresError
 
+    if _is_torn(error):
+        return DatabaseUnavailable(NO_ANSWER)
     match error:
         case DataError() if error.__cause__ is not None:
             return _unsendable(error.__cause__)
@@ -156,6 +185,20 @@ def _failure(error: Exception) -> HeavyError:
             return InvalidRequest(UNKEEPABLE)
         case _:
             return InternalError(OUR_FAULT)
+
+
+def _is_torn(error: Exception) -> bool:
+    """Whether the driver has lost the thread: so it does when a server ends a session just as it is used."""
+    from asyncpg.exceptions import InternalClientError
+
+    return isinstance(error, InternalClientError)
+
+
+def _is_said(error: Exception) -> bool:
+    """Whether the server answered, be it with a refusal."""
+    from asyncpg import PostgresError
+
+    return isinstance(error, PostgresError)
 
 
 def _unsendable(cause: BaseException) -> HeavyError:

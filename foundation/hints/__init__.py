@@ -1,6 +1,8 @@
 """What replicas tell each other so that nobody waits for the next look at the database."""
 
+from foundation.hints.nats import NatsHints
+from foundation.hints.opening import open_nats
 from foundation.hints.port import Deaf, Hints, Listener, Queued, Rows
 from foundation.hints.postgres import PostgresHints
 
-__all__ = ["Deaf", "Hints", "Listener", "PostgresHints", "Queued", "Rows"]
+__all__ = ["Deaf", "Hints", "Listener", "NatsHints", "PostgresHints", "Queued", "Rows", "open_nats"]

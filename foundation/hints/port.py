@@ -21,15 +21,25 @@ Rows = Sequence[Mapping[str, Json]]
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A run that waits to be claimed. `epoch` is how often it was claimed before: the pair happens once."""
+    """A run that waits to be claimed. `epoch` is how often it was claimed before: the pair happens once.
+
+    `look` is 0 for who has made it wait. Who finds it waiting says a number that grows while it does, the
+    same for all who find it at about the same time.
+    """
 
     run_id: UUID
     epoch: int
     kind: str
+    look: int = 0
 
 
 class Listener(Protocol):
     """Who is told. Called in the event loop; none of these may raise or take long."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of runs that are executed here; none where no run is. Never changes."""
+        ...
 
     @property
     def free(self) -> int:

@@ -1,4 +1,4 @@
-"""Hints by LISTEN and NOTIFY, over one connection of their own.
+"""Hints by LISTEN, over a connection of its own, and NOTIFY, over those that all share.
 
 What is told within one turn of the loop goes as one notification, and while one is on its way the next
 gathers; alone on its database a process tells nothing. A notification is sent after the commit it tells of,
@@ -7,7 +7,7 @@ that.
 
 Whether hints arrive is proved by hearing oneself: every few seconds a process tells its own name. That also
 finds connections that are dead without knowing it, and poolers that keep no session, behind which LISTEN says
-yes and nothing ever comes.
+yes and nothing comes but what the same session has sent; which is why telling goes another way.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from uuid import UUID
 
 import structlog
 
+from foundation.db import Database
 from foundation.hints.notes import Note, Pending, decode
 from foundation.hints.port import Listener, Queued, Rows
 from foundation.lifecycle import TaskOwner
+from foundation.telemetry import Metrics
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -43,14 +45,17 @@ RECONNECT_MOST_S = 5.0
 
 
 class PostgresHints:
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, db: Database, *, name: str, metrics: Metrics) -> None:
         """
         Args:
-            url: a direct connection or one of a session pooler.
+            url: where to listen: a direct connection or one of a session pooler.
+            db: the same database, by which is told.
             name: of this process, unlike that of any other.
         """
         self._url = url
+        self._db = db
         self._name = name
+        self._alone = metrics.hints_alone
         self._listener: Listener | None = None
         self._pending = Pending()
         self._news = asyncio.Event()
@@ -85,6 +90,7 @@ class PostgresHints:
         """All hear of all runs."""
 
     async def start(self) -> None:
+        self._alone.set(1)
         self._tasks.spawn("keep", self._keep_listening())
 
     async def drain(self) -> None:
@@ -117,7 +123,7 @@ class PostgresHints:
         connection = await connect(
             self._url,
             timeout=CONNECT_WITHIN_S,
-            command_timeout=SEND_WITHIN_S,
+            command_timeout=CONNECT_WITHIN_S,
             statement_cache_size=0,
             server_settings={"application_name": "switchyard hints"},
         )
@@ -140,9 +146,13 @@ class PostgresHints:
                 self._forget_the_gone()
             self._news.clear()
             if (payload := self._pending.take(self._name)) is not None:
-                await connection.execute("select pg_notify($1, $2)", CHANNEL, payload)
+                await self._tell(payload)
                 continue
             await self._until_news(within_s=pinged_at_s + PING_S - _now_s())
+
+    async def _tell(self, payload: str) -> None:
+        async with asyncio.timeout(SEND_WITHIN_S):
+            await self._db.call("switchyard_hints_tell", payload=payload)
 
     async def _until_news(self, *, within_s: float) -> None:
         try:
@@ -176,6 +186,7 @@ class PostgresHints:
         self._heard_at_s = _now_s()
         if not self.are_heard:
             self.are_heard = True
+            self._alone.set(0)
             log.info("hints_heard")
             if self._listener is not None:
                 self._listener.missed()
@@ -194,6 +205,7 @@ class PostgresHints:
 
     def _fall_silent(self) -> None:
         self.are_heard = False
+        self._alone.set(1)
         self._company.clear()
         self._pending = Pending()
 

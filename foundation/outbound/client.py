@@ -85,7 +85,7 @@ class Outbound:
         allow_private: bool = False,
         may_follow: Callable[[str], bool] | None = None,
     ) -> Fetched:
-        """Ask for `url` and read the whole answer. Never retries.
+        """Ask for `url` and read the whole answer. Retries nothing but reads over kept connections.
 
         Args:
             timeout_s: for everything together: lookup, redirects and the last byte.

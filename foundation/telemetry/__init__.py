@@ -6,7 +6,7 @@ from foundation.telemetry.metrics import Metrics
 from foundation.telemetry.observers import Observers, observers_of
 from foundation.telemetry.pulse import Pulse
 from foundation.telemetry.tracer import Attributes, Kind, Span, Tracer
-from foundation.telemetry.watchdog import Watchdog
+from foundation.telemetry.watchdog import Watchdog, end_process
 
 __all__ = [
     "Attributes",
@@ -21,5 +21,6 @@ __all__ = [
     "Watchdog",
     "bind",
     "configure",
+    "end_process",
     "observers_of",
 ]

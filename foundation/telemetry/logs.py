@@ -24,7 +24,8 @@ __all__ = ["Level", "bind", "configure"]
 
 Level = Literal["debug", "info", "warning", "error"]
 
-# They say at "info" what our own lines say better, with whole addresses in it.
+# They say at "info" what our own lines say better, with whole addresses in it, and quote at "debug" every
+# header that strangers have sent; so they are heard from "warning" on, whatever our own level is.
 TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "asyncio", "openai", "urllib3", "hpack")
 OWN_HANDLERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -121,5 +122,5 @@ def _adopt_standard_library(level: Level) -> None:
         logger.handlers.clear()
         logger.propagate = True
     for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
     logging.captureWarnings(True)

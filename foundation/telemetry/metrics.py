@@ -122,6 +122,9 @@ class Metrics:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop was.", QUICK_S
         )
+        self.event_loop_tasks = self._gauge(
+            "event_loop_tasks", "Tasks of the event loop that have not ended."
+        )
 
     def _make_server_metrics(self) -> None:
         self.http_requests_total = self._counter(
@@ -132,6 +135,13 @@ class Metrics:
         )
         self.limits_alone = self._gauge(
             "heavy_agent_limits_alone", "1 while requests are counted without Redis, though there is one."
+        )
+        self.hints_alone = self._gauge(
+            "heavy_agent_hints_alone",
+            "1 while what replicas tell each other does not arrive, though it should.",
+        )
+        self.hints_dropped_total = self._counter(
+            "heavy_agent_hints_dropped_total", "Hints for other replicas that were not sent."
         )
         self.spans_dropped_total = self._counter(
             "heavy_agent_spans_dropped_total", "Spans that no collector has taken."

@@ -1,4 +1,4 @@
-"""How late the event loop is, and the end of a process whose loop stands still.
+"""How late the event loop is and what it carries, and the end of a process whose loop stands still.
 
 The platform asks for health only at a deploy, so a wedged process would stay for ever; it has to end itself
 to be started again. Two guards, because a loop can be stuck in two ways:
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from foundation.clock import Clock
 from foundation.telemetry.metrics import Metrics
 
-__all__ = ["EXIT_CODE", "Watchdog"]
+__all__ = ["EXIT_CODE", "Watchdog", "end_process"]
 
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 STDERR = 2
@@ -51,16 +51,19 @@ class Watchdog:
         end: Callable[[], None] | None = None,
     ) -> None:
         self._lag_seconds = metrics.event_loop_lag_seconds
+        self._tasks = metrics.event_loop_tasks
         self._clock = clock
         self._limit_s = limit_s
         self._hard_limit_s = hard_limit_s
-        self._end = end if end is not None else end_process
+        self._end = end if end is not None else _end
         self._ticks = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         self._ticking = asyncio.create_task(self._tick(), name="watchdog.tick")
         self._thread.start()
 
@@ -94,13 +97,17 @@ class Watchdog:
                 return
 
 
-def end_process() -> None:
-    """Dump the stacks of all threads, then end without any clean-up: nothing can be trusted to finish.
+def _end() -> None:
+    end_process("event_loop_stands_still")
+
+
+def end_process(event: str) -> None:
+    """Say what has happened, dump all stacks, and end without any clean-up: nothing can be trusted to finish.
 
     Logs nothing: the loop may be stuck in writing to a pipe that nobody empties. Should stderr be such a
     pipe, the alarm ends the process.
     """
     signal.alarm(DUMP_LIMIT_S)
-    os.write(STDERR, b'{"event":"event_loop_stands_still","level":"critical"}\n')
+    os.write(STDERR, b'{"event":"%b","level":"critical"}\n' % event.encode())
     faulthandler.dump_traceback(file=STDERR)
     os._exit(EXIT_CODE)

@@ -52,6 +52,6 @@ class Event:
         return {"seq": self.seq, "type": self.type, "data": self.data}
 
 
-# Any: rows as the database's JSON gives them; their shape is that of `switchyard_events_read`.
+# Any: rows as the database's JSON gives them; their shape is that of `switchyard_events_page`.
 def decode(rows: Iterable[Mapping[str, Any]]) -> list[Event]:
     return [Event(row["seq"], row["type"], row["data"]) for row in rows]

@@ -13,6 +13,9 @@ from heavy_agents.events.hub import Hub, Subscription
 __all__ = ["Follower", "Page"]
 
 PAGE_EVENTS = 200
+PAGE_BYTES = 1024 * 1024
+# What a reader that stops has in its hands; the next page is a round trip away.
+PIECE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,16 @@ class Follower:
         self._db = db
         self._hub = hub
 
-    async def read(self, user_id: UUID, run_id: UUID, *, after: int, limit: int = PAGE_EVENTS) -> Page:
-        """One page of the log.
+    async def read(
+        self,
+        user_id: UUID,
+        run_id: UUID,
+        *,
+        after: int,
+        limit: int = PAGE_EVENTS,
+        about_bytes: int = PAGE_BYTES,
+    ) -> Page:
+        """One page of the log. It ends with the event that brings it to `about_bytes`.
 
         Raises:
             RunNotFound: unknown, or somebody else's.
@@ -38,7 +49,12 @@ class Follower:
             Gap: the event after it is no longer kept.
         """
         found = await self._db.call(
-            "switchyard_events_read", user_id=user_id, run_id=run_id, after=after, limit=limit
+            "switchyard_events_page",
+            user_id=user_id,
+            run_id=run_id,
+            after=after,
+            limit=limit,
+            bytes=about_bytes,
         )
         return Page(decode(found["events"]), found["latest"], found["is_terminal"])
 
@@ -60,7 +76,7 @@ class Follower:
             while True:
                 if not is_level:
                     subscription.restart(after)
-                    page = await self.read(user_id, run_id, after=after)
+                    page = await self.read(user_id, run_id, after=after, about_bytes=PIECE_BYTES)
                     if page.events:
                         after = page.events[-1].seq
                         yield page.events

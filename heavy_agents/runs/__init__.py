@@ -27,6 +27,7 @@ from heavy_agents.runs.readiness import DatabaseCheck
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
 from heavy_agents.runs.runs import Artifact, Runs
 from heavy_agents.runs.submit import Order, Submission, Submitter
+from heavy_agents.runs.sweeper import Sweeper
 
 __all__ = [
     "BEATS_AT_ONCE",
@@ -54,5 +55,6 @@ __all__ = [
     "Runs",
     "Submission",
     "Submitter",
+    "Sweeper",
     "Usage",
 ]

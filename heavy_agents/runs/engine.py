@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -45,6 +46,8 @@ log = structlog.get_logger(__name__)
 # Of a drain, what an agent that ignores its cancellation may take before its run is given back all the same.
 PATIENCE_SHARE = 0.1
 DRAIN_LOOK_S = 0.02
+# Cancels of runs that are elsewhere, for claims on their way; what is forgotten a heartbeat brings.
+WISHES = 256
 
 
 class Engine:
@@ -71,6 +74,8 @@ class Engine:
         self._slots = slots
         self._patience_s = drain_s * PATIENCE_SHARE
         self._executions: dict[UUID, Execution] = {}
+        # Of runs that are not here, oldest first: a claim may be on its way whose answer does not know of it.
+        self._cancelled: deque[UUID] = deque(maxlen=WISHES)
         self._reserved = 0
         self.ends = Ends(floor.metrics, agents)
         self._heart = Heart(floor.lease_db, worker=worker, leased=self._executions, clock=floor.clock)
@@ -169,13 +174,20 @@ class Engine:
         self._floor.hints.cancel(run_id)
 
     def cancel_here(self, run_id: UUID) -> None:
-        """Stop a run at once if it is executed here."""
+        """Stop a run at once if it is executed here, or about to be."""
         if (execution := self._executions.get(run_id)) is not None:
             execution.stop(Stop.CANCEL)
+        else:
+            self._cancelled.append(run_id)
 
     def ended(self, run_id: UUID) -> None:
         """The database itself has ended a run: its followers, here and elsewhere, read how."""
         self._floor.hub.written(run_id)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of runs that are executed here."""
+        return list(self._agents) if self._slots else []
 
     @property
     def free(self) -> int:
@@ -184,6 +196,9 @@ class Engine:
 
     @property
     def _free(self) -> int:
+        """None beside a run that may be about to end this process: they would be lost with it."""
+        if any(execution.is_suspect for execution in self._executions.values()):
+            return 0
         return self._slots - len(self._executions) - self._reserved
 
     # Any: as `adopt`.
@@ -199,7 +214,7 @@ class Engine:
             self._begin(execution)
         finally:
             self.unreserve()
-        if claim["cancel_requested"]:
+        if claim["cancel_requested"] or execution.run_id in self._cancelled:
             execution.stop(Stop.CANCEL)
         if self.is_draining:
             execution.shut_down(patience_s=self._patience_s)

@@ -37,6 +37,8 @@ __all__ = ["Execution", "Floor"]
 log = structlog.get_logger(__name__)
 
 AGENT_STOP_S = 2.0
+# What kills its process mostly does so at once, and others must not wait long for who does not.
+SUSPECT_S = 5.0
 # Expected, and told to the person; anything else, and what is our own fault, is worth a trace.
 SPOKEN = (AgentFailed, CreditExhausted, HeavyError)
 
@@ -70,6 +72,8 @@ class Floor:
 
 
 class Execution:
+    _agent_stop_s = AGENT_STOP_S
+
     # Any: the claim as the database's JSON gives it.
     def __init__(
         self,
@@ -83,7 +87,6 @@ class Execution:
     ) -> None:
         self.run_id = UUID(claim["run_id"])
         self._waiting = Queued(self.run_id, claim["epoch"], agent.kind)
-        self.agent_id = request.agent.id
         self.lease = lease
         self._floor = floor
         self._agent = agent
@@ -91,11 +94,12 @@ class Execution:
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
         self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
-        self._agent_stop_s = AGENT_STOP_S
+        self._suspect_until_s = _suspect_until_s(claim, floor.clock)
         self._meter = _meter(claim, request, clock=floor.clock)
         self._writer = floor.events.open(self.run_id, lease.token, last_seq=claim["last_seq"])
         # What an earlier claim was buying when it was lost; the user does not pay for it.
         floor.metrics.lost_calls_total.inc(claim["lost_calls"])
+        self._journal = Journal(floor.db, lease, claim)
         self._context = Context(
             run_id=self.run_id,
             attempt=claim["epoch"],
@@ -103,7 +107,7 @@ class Execution:
             db=floor.db,
             lease=lease,
             writer=self._writer,
-            journal=Journal(floor.db, lease, claim),
+            journal=self._journal,
             meter=self._meter,
             compute=floor.compute,
             tracer=floor.tracer,
@@ -111,6 +115,15 @@ class Execution:
             # After a lost worker text was seen before, or waited for too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
+
+    @property
+    def agent_id(self) -> UUID | None:
+        return self._context.request.agent.id
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it has lost so many workers in a row that nothing else should be begun beside it yet."""
+        return self._floor.clock.monotonic() < self._suspect_until_s and not self._journal.has_grown
 
     def shut_down(self, *, patience_s: float) -> None:
         """Give the run back: nobody waits long for an agent while the process must leave."""
@@ -250,6 +263,12 @@ class Execution:
             self._floor.hub.publish(self.run_id, events)
             self._floor.hints.queued([self._waiting])
         return "queued"
+
+
+# Any: as in `Execution`.
+def _suspect_until_s(claim: Mapping[str, Any], clock: Clock) -> float:
+    # A run that is claimed as it is submitted has lost nobody.
+    return clock.monotonic() + SUSPECT_S if claim.get("is_suspect") else -math.inf
 
 
 # Any: as in `Execution`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,6 +21,10 @@ class Hearing:
     def __init__(self, engine: Engine, hub: Hub) -> None:
         self._engine = engine
         self._hub = hub
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        return self._engine.kinds
 
     @property
     def free(self) -> int:

@@ -44,6 +44,7 @@ class Journal:
         self._db = db
         self._lease = lease
         self._run_id = UUID(claim["run_id"])
+        self.has_grown = False  # whether this claim has journaled a step
         self._steps: dict[str, Mapping[str, Any]] = {step["name"]: step for step in claim["steps"]}
         self._unfinished: dict[str, int] = dict(claim["unfinished"])
 
@@ -105,4 +106,5 @@ class Journal:
         )
         if not answer["saved"]:
             raise LeaseLost
+        self.has_grown = True
         self._steps[name] = {"name": name, "result": result, "blob": None, "is_here": True}

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from foundation.errors import InvalidRequest, Json
 from routing.batched import batched
-from routing.socket.farewell import Farewell, farewell, too_slow
+from routing.socket.farewell import Farewell, farewell
 from routing.socket.protocol import WRITE_NOW
 
 __all__ = ["Connection", "Left", "Tempo"]
@@ -26,8 +26,6 @@ __all__ = ["Connection", "Left", "Tempo"]
 log = structlog.get_logger(__name__)
 
 CLOSING_S: Final = 1.0
-# A reader that stops leaves one write behind, beside what its transport holds.
-WRITE_BYTES: Final = 16 * 1024
 
 
 class Left(Exception):
@@ -36,10 +34,9 @@ class Left(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """Seconds a client has for its first words, to take one message, and after its token has run out."""
+    """Seconds a client has for its first words, and after its token has run out."""
 
     auth_s: float = 5.0
-    send_s: float = 10.0
     grace_s: float = 30.0
 
 
@@ -88,7 +85,8 @@ class Connection:
             async with asyncio.timeout_at(self._expires_at_s) as self._waiting:
                 message = await self._websocket.receive()
         except TimeoutError:
-            raise self._ending or self._expiry or too_slow() from None
+            self._raise_if_over()
+            raise
         finally:
             self._waiting = None
         if message["type"] == "websocket.disconnect":
@@ -106,22 +104,17 @@ class Connection:
         """Send messages that are encoded already.
 
         Raises:
-            Left: the client has gone.
-            Farewell: it has not taken anything for too long.
+            Left: the client has gone, or has taken too little for too long.
         """
-        for batch in batched(texts, about_bytes=WRITE_BYTES):
+        for batch in batched(texts):
             if not self._write_now(batch):
                 for text in batch:
                     await self._wait_to_send(text.decode())
 
     async def _wait_to_send(self, text: str) -> None:
         try:
-            async with asyncio.timeout(self.tempo.send_s):
-                await self._websocket.send_text(text)
-        except TimeoutError:
-            log.warning("reader_stuck", after_s=self.tempo.send_s)
-            self.end(too_slow())
-            raise too_slow() from None
+            # The protocol ends a connection whose client takes nothing, and this wait with it.
+            await self._websocket.send_text(text)
         except (WebSocketDisconnect, WebSocketDisconnected):
             raise Left from None
 

@@ -1,7 +1,7 @@
 """Why this server ends a socket: the close code, and the last message before it.
 
-Pure. 4400 bad message · 4401 unauthenticated or expired · 4403 forbidden · 4408 too slow · 4429 limited ·
-1011 our fault · 1012 restarting · 1013 try later. (1009, too big, is the protocol's own.)
+Pure. 4400 bad message · 4401 unauthenticated or expired · 4403 forbidden · 4429 limited · 1011 our fault ·
+1012 restarting · 1013 try later. (1009, too big, and 4408, too slow, are the protocol's own.)
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Final
 from foundation.errors import HeavyError, Json
 from routing.socket.outbound import error_message, reconnect_message
 
-__all__ = ["Farewell", "farewell", "restarting", "too_slow"]
+__all__ = ["Farewell", "farewell", "restarting"]
 
 BAD_MESSAGE: Final = 4400
-TOO_SLOW: Final = 4408
 INTERNAL: Final = 1011
 RESTARTING: Final = 1012
 TRY_LATER: Final = 1013
@@ -37,10 +36,6 @@ def farewell(error: HeavyError) -> Farewell:
 
 def restarting() -> Farewell:
     return Farewell(RESTARTING, "restarting", reconnect_message("restarting"))
-
-
-def too_slow() -> Farewell:
-    return Farewell(TOO_SLOW, "too_slow", None)
 
 
 def _code(status: int) -> int:

@@ -5,18 +5,18 @@ the word of closing wait behind what a stuck client does not read, and then wait
 answers pings nobody reads the pongs of, keeps empty fragments without a bound, and takes a client's mistake
 (an opening or a text that is no text, a message after the end) for a fault of the server's.
 
-A connection ends in one of four ways, and each is over within `close_within_s`:
+A connection ends in one of five ways, and each is over within `close_within_s`:
 
     the client closes                 its close is answered
     the application closes            its code, then the client has its say
     a frame is wrong                  1002, 1007 or 1009; what is on its way is read for a second
     frames come too fast              4429, in the same way
+    the client reads too little       4408, in the same way
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from routing.socket.frames import frames
+from routing.taking import WITHIN_S, Taking, narrow, reset
 
 __all__ = ["WRITE_NOW", "SocketProtocol"]
 
@@ -39,13 +40,12 @@ WRITE_NOW: Final = "switchyard.write_now"
 
 MESSAGE_BYTES: Final = 256 * 1024
 PING_S: Final = 20.0
-# On its way to one client, in the kernel (which takes it twice) and here.
-UNSENT_BYTES: Final = 64 * 1024
 # Frames that may come at once, and a second in the long run. A client needs a few; reading thousands of them
 # keeps everybody else waiting, and only whole messages are counted as requests.
 FRAMES_AT_ONCE: Final = 4096
 FRAMES_A_SECOND: Final = 200
 LIMITED: Final = 4429
+TOO_SLOW: Final = 4408
 NO_TEXT: Final = 1007
 # What is read at a time, so that frames are counted before thousands of them are taken.
 PART_BYTES: Final = 4096
@@ -64,6 +64,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     # How long a client that is told to go may take to say so too.
     close_within_s = 5.0
+    take_within_s = WITHIN_S
 
     # Any: uvicorn's own signature.
     def __init__(
@@ -85,10 +86,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # Left to itself the kernel keeps 4 MB for a client that does not read.
-        raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
-        self.transport.set_write_buffer_limits(high=UNSENT_BYTES)
+        narrow(self.transport)
+        self._taking = Taking(self.transport, within_s=self.take_within_s, give_up=self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._taking.stop()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taking.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._taking.rest()
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
@@ -231,6 +242,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn.fail(code, reason)
         self.handle_parser_exception()
 
+    def _give_up(self) -> None:
+        if self.conn.state is State.OPEN:
+            self._fail(TOO_SLOW, "too_slow")
+        # Whoever waits to say more hears that it is over.
+        self.writable.set()
+
     def _refuse_opening(self) -> None:
         self._has_failed = True
         self.transport.write(UNREADABLE)
@@ -246,7 +263,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def _abort_later(self) -> None:
         """Closing waits until all is written; for a client that does not read that is never."""
-        self._at_the_end(self.close_within_s, self.transport.abort)
+        self._at_the_end(self.close_within_s, lambda: reset(self.transport))
 
     def _at_the_end(self, in_s: float, end: Callable[[], None]) -> None:
         if self.close_timer is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import foundation.errors as tree
 from foundation.errors import HeavyError
-from routing.socket import farewell
+from routing.socket import farewell, protocol
 from tests.acceptance.visitor import PAGE
 from tests.support.process import ROOT
 
@@ -32,7 +32,7 @@ def test_the_guide_names_every_close_code() -> None:
     named = {int(code) for code in re.findall(r"^\| (\d{4}) \|", GUIDE, re.MULTILINE)}
     leaves = [getattr(tree, name) for name in tree.__all__ if name not in {"FieldError", "Json"}]
     statuses = {leaf.status for leaf in leaves if issubclass(leaf, HeavyError)}
-    sent = {farewell._code(status) for status in statuses} | {farewell.RESTARTING, farewell.TOO_SLOW}
+    sent = {farewell._code(status) for status in statuses} | {farewell.RESTARTING, protocol.TOO_SLOW}
 
     assert named == sent | OF_OTHERS
 

@@ -17,6 +17,7 @@ HEAVY = frozenset(
         "limits",
         "matplotlib",
         "mcp",
+        "nats",
         "numpy",
         "openai",
         "pandas",
@@ -67,7 +68,7 @@ def test_importing_the_server_loads_no_heavy_library() -> None:
 def test_a_server_nobody_watches_loads_nothing_of_those_who_would() -> None:
     modules, _ = _report(REPORT.format(then=BUILD))
 
-    assert {"sentry_sdk", "requests", "urllib3"} & set(modules) == set()
+    assert {"nats", "sentry_sdk", "requests", "urllib3"} & set(modules) == set()
     assert [name for name in modules if name.startswith(OF_TRACES)] == []
 
 

@@ -89,7 +89,7 @@ async def test_ended_runs_are_not_looked_at_however_many_there_are(sql: Sql) -> 
         await transaction.rollback()
 
     assert "Seq Scan" not in plan
-    assert plan.count("runs_queue_idx") == 2
+    assert plan.count("runs_waiting_idx") == 1
     assert plan.count("runs_running_idx") == 1
 
 

@@ -110,6 +110,19 @@ async def test_nothing_is_appended_after_the_end(sql: Sql) -> None:
     assert await sql.log(claim["run_id"]) == [(1, "started"), (2, "done")]
 
 
+async def test_a_page_ends_with_the_event_that_fills_it(sql: Sql) -> None:
+    user = await sql.user()
+    claim = await sql.running(user)
+    await sql.append(claim, chunks(2, "a" * 500, "b" * 500, "c" * 5000, "d"))
+
+    pages = [
+        [each["seq"] for each in (await sql.read(user, claim["run_id"], after=after, bytes_=600))["events"]]
+        for after in (1, 3, 4)
+    ]
+
+    assert pages == [[2, 3], [4], [5]]
+
+
 async def test_a_page_begins_after_a_number_and_has_a_limit(sql: Sql) -> None:
     user = await sql.user()
     claim = await sql.running(user)

@@ -38,8 +38,10 @@ FUNCTIONS = {
     "switchyard_credits_release(uuid,text)",
     "switchyard_credits_settle(uuid,text,integer)",
     "switchyard_events_append(jsonb)",
+    "switchyard_events_page(uuid,uuid,integer,integer,integer)",
     "switchyard_events_read(uuid,uuid,integer,integer)",
     "switchyard_events_tail(jsonb,integer)",
+    "switchyard_hints_tell(text)",
     "switchyard_keys_create(uuid,text,text,text)",
     "switchyard_keys_find(text)",
     "switchyard_keys_list(uuid)",
@@ -59,6 +61,7 @@ FUNCTIONS = {
     "switchyard_runs_reap_due(integer,double precision)",
     "switchyard_runs_receipt(uuid,uuid)",
     "switchyard_runs_release(uuid,uuid,jsonb,double precision)",
+    "switchyard_runs_waiting(text[],double precision,integer)",
     "switchyard_runs_submit_seen(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
     "double precision,double precision,text,uuid,double precision)",
     "switchyard_runs_submit(uuid,uuid,uuid,jsonb,jsonb,jsonb,text,uuid,jsonb,text,text,text,integer,"
@@ -180,7 +183,7 @@ async def test_every_function_fixes_its_search_path(connection: Connection) -> N
         """
         select oid::regprocedure::text as name from pg_proc
         where pronamespace in ('public'::regnamespace, 'switchyard'::regnamespace)
-          and proconfig is distinct from array['search_path=""']
+          and not 'search_path=""' = any (coalesce(proconfig, '{}'))
         """
     )
 

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from foundation.clock import SystemClock
+from foundation.clock import GuidedClock
 from foundation.db import Database, migrate
 from foundation.errors import HeavyError
 from heavy_agents.runs import DatabaseCheck
@@ -26,7 +26,7 @@ def called() -> set[str]:
 
 async def is_taken(database: Database) -> bool:
     try:
-        await DatabaseCheck(database, SystemClock())()
+        await DatabaseCheck(database, GuidedClock())()
     except HeavyError:
         return False
     return True

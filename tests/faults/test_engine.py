@@ -366,3 +366,14 @@ async def test_the_agent_of_a_second_run_is_not_asked_for_again(database_url: st
         run_id = await benched.submit(agent_id)
 
         assert (await benched.events(run_id))[-1].type == "done"
+
+
+async def test_a_cancel_that_comes_before_the_claim_it_is_for_stops_the_run(database_url: str) -> None:
+    async with bench(database_url, Scripted(forever), slots=1) as benched:
+        agent_id = await make_agent(database_url, benched.user)
+        first, second = await benched.submit(agent_id), await benched.submit(agent_id)
+
+        benched.engine.cancel_here(second)
+        await benched.runs.cancel(benched.user, first)
+
+        assert await outcome(benched, second) == ("cancelled", "cancelled", 0)

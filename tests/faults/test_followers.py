@@ -106,7 +106,7 @@ async def test_a_run_made_just_now_is_followed_without_its_log(database_url: str
         return Answer("end")
 
     async with bench(database_url, Scripted(script)) as benched, connected(database_url) as sql:
-        await sql.execute("drop function public.switchyard_events_read")
+        await sql.execute("drop function public.switchyard_events_page")
         run_id = await benched.submit(await make_agent(database_url, benched.user))
         await asyncio.sleep(0)  # it begins
         batches = benched.runs.follow(benched.user, run_id, after=1, is_fresh=True)

@@ -10,12 +10,16 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
+from foundation.db import PoolDatabase
 from foundation.hints import PostgresHints, Queued
 from foundation.hints.notes import decode
 from foundation.hints.postgres import CHANNEL
+from foundation.telemetry import Metrics
 from tests.support.database import ask
 from tests.support.hearers import Hearer
+from tests.support.pgbouncer import pooling
 from tests.support.relay import relaying
 
 WITHIN_S = 30.0
@@ -31,14 +35,23 @@ async def until(holds: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def heard(url: str, name: str, hearer: Hearer) -> AsyncIterator[PostgresHints]:
     """Hints that arrive."""
-    hints = PostgresHints(url, name=name)
+    async with started(url, name, hearer) as hints:
+        await until(lambda: hints.are_heard)
+        yield hints
+
+
+@asynccontextmanager
+async def started(url: str, name: str, hearer: Hearer) -> AsyncIterator[PostgresHints]:
+    db = PoolDatabase(url, size=2)
+    await db.start()
+    hints = PostgresHints(url, db, name=name, metrics=Metrics())
     hints.listen(hearer)
     await hints.start()
     try:
-        await until(lambda: hints.are_heard)
         yield hints
     finally:
         await hints.stop()
+        await db.stop()
 
 
 @pytest.fixture
@@ -127,8 +140,10 @@ async def test_alone_on_its_database_a_process_tells_nothing(database_url: str) 
         assert hints._pending.take("one") is None
 
 
-async def test_without_a_database_telling_is_harmless_and_stopping_quick(database_url: str) -> None:
-    hints = PostgresHints("postgresql://127.0.0.1:1/x", name="one")
+async def test_without_a_database_telling_is_harmless_and_stopping_quick() -> None:
+    away = "postgresql://127.0.0.1:1/x"
+    metrics = Metrics()
+    hints = PostgresHints(away, PoolDatabase(away, size=1), name="one", metrics=metrics)
     hints.listen(Hearer())
     await hints.start()
 
@@ -136,4 +151,19 @@ async def test_without_a_database_telling_is_harmless_and_stopping_quick(databas
     hints.cancel(uuid4())
 
     assert not hints.are_heard
+    assert metrics.registry.get_sample_value("heavy_agent_hints_alone") == 1
     await hints.stop()
+
+
+async def test_behind_a_pooler_of_transactions_hints_are_known_not_to_arrive(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LISTEN says yes there; whoever believes it waits for ever."""
+    for name in ("PING_S", "HEARD_WITHIN_S"):
+        monkeypatch.setattr(f"foundation.hints.postgres.{name}", 0.3)
+    with capture_logs() as logged:
+        async with pooling(database_url) as url, started(url, "one", Hearer()):
+            await until(lambda: any(each["event"] == "hints_lost" for each in logged))
+
+    assert {each["reason"] for each in logged if each["event"] == "hints_lost"} == {"NothingHeard"}
+    assert "hints_heard" not in {each["event"] for each in logged}

@@ -51,7 +51,7 @@ async def epoch(benched: Bench, run_id: UUID) -> int:
 
 async def begun(benched: Bench, run_id: UUID) -> None:
     """Wait until the agent's first event is stored."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await benched.runs.get(benched.user, run_id))["last_seq"] < 2:
             await asyncio.sleep(0.02)
 

@@ -70,6 +70,13 @@ class Findings:
         for part, value in (("p50", cuts[49]), ("p99", cuts[98]), ("max", max(values_s))):
             self.figure(f"{name}_{part}_s", round(value, 3))
 
+    def in_time(self, name: str, **limits_s: float) -> None:
+        """A promise about a spread that was told, as `p99=8.0`. For a full N: a few times prove nothing."""
+        for part, limit_s in limits_s.items():
+            took_s = self.figures.get(f"{name}_{part}_s")
+            assert isinstance(took_s, float)
+            self.expect(took_s <= limit_s, f"{name}: {part} is over {limit_s} s")
+
     @property
     def is_green(self) -> bool:
         """Nothing is wrong, and something could have been."""

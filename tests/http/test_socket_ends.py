@@ -22,7 +22,7 @@ from routing.socket.protocol import SocketProtocol
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.process import ServerProcess
 from tests.support.server import ORIGIN, Person, TestServer, running_server, until
-from tests.support.sockets import Client, connected, opened, read_nothing, served_door
+from tests.support.sockets import Client, Impatient, connected, opened, read_nothing, served_door
 
 AT_ONCE = 4
 UPGRADE = ["GET /ws HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade"]
@@ -249,7 +249,7 @@ async def test_a_reader_that_does_not_read_is_given_up(
 ) -> None:
     person, runs = writer
     async with (
-        served_door(server, Tempo(send_s=0.2)) as door,
+        served_door(server, Tempo(), protocol=Impatient) as door,
         opened(door.url, query=f"?token={person.token}", max_queue=1, max_size=None) as client,
     ):
         await read_nothing(server, client, runs)
@@ -289,11 +289,11 @@ async def test_a_reader_that_never_reads_again_is_cut_off(
 ) -> None:
     person, runs = writer
 
-    class Impatient(SocketProtocol):
+    class Hasty(Impatient):
         close_within_s = 0.1
 
     async with (
-        served_door(server, Tempo(send_s=0.2), protocol=Impatient) as door,
+        served_door(server, Tempo(), protocol=Hasty) as door,
         opened(door.url, query=f"?token={person.token}", max_queue=1, max_size=None) as client,
     ):
         await read_nothing(server, client, runs)

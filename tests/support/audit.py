@@ -37,7 +37,7 @@ async def audit(sql: Connection, calls: Sequence[Asked], *, endings: Set[str] = 
         endings: how a journaled call may have ended as the model server saw it.
     """
     broken = [f"{row['rule']}: {row['subject']}" for row in await sql.fetchval("select switchyard_audit()")]
-    return broken + _joined(await begun_calls(sql), calls, endings=endings)
+    return [*broken, *await _stale_steps(sql), *_joined(await begun_calls(sql), calls, endings=endings)]
 
 
 async def begun_calls(sql: Connection) -> list[Begun]:
@@ -47,6 +47,19 @@ async def begun_calls(sql: Connection) -> list[Begun]:
         ") as is_journaled from switchyard.calls c order by c.begun_at"
     )
     return [Begun(**dict(row)) for row in rows]
+
+
+async def _stale_steps(sql: Connection) -> list[str]:
+    """A step is journaled by the claim that has bought its call, or by none."""
+    rows = await sql.fetch(
+        "select s.run_id, s.name, s.epoch, c.epoch as bought_by from switchyard.steps s"
+        " join switchyard.calls c on c.id = s.result ->> 'modelCall' where c.epoch <> s.epoch"
+    )
+    return [
+        f"the step {row['name']} of {row['run_id']} was bought by claim {row['bought_by']}"
+        f" and journaled in claim {row['epoch']}"
+        for row in rows
+    ]
 
 
 def sold(calls: Sequence[Asked]) -> list[Asked]:

@@ -61,14 +61,14 @@ class Collector:
     def named_in(self, trace_id: str, name: str) -> list[Seen]:
         return [span for span in self.named(name) if span.trace_id == trace_id]
 
-    async def until(self, holds: Callable[[list[Seen]], bool], *, within_s: float = 10.0) -> list[Seen]:
+    async def until(self, holds: Callable[[list[Seen]], bool], *, within_s: float = 30.0) -> list[Seen]:
         """All spans, once `holds` of them."""
         async with asyncio.timeout(within_s):
             while not holds(spans := self.spans):
                 await asyncio.sleep(0.02)
         return spans
 
-    async def trace_of(self, run_id: str, *, within_s: float = 10.0) -> list[Seen]:
+    async def trace_of(self, run_id: str, *, within_s: float = 30.0) -> list[Seen]:
         """The whole trace of a run that has ended, once its execution and the request have arrived."""
 
         def is_whole(spans: Sequence[Seen]) -> bool:

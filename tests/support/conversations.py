@@ -99,6 +99,6 @@ async def delete(sql: Sql, conversation: UUID) -> None:
 
 async def waits(sql: Sql, *, count: int = 1) -> None:
     """Until so many wait for a lock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await sql.connection.fetchval("select count(*) from pg_locks where not granted") < count:
             await asyncio.sleep(0.005)

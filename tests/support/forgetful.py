@@ -170,7 +170,7 @@ class Forgetful:
     async def _answer(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         messages, kept, longest_bytes = _Messages(), b"", 0
         while piece := await reader.read(PIECE_BYTES):
-            if link.loss is None:
+            if (loss := link.loss) is None:
                 writer.write(piece)
                 await writer.drain()
                 continue
@@ -179,13 +179,14 @@ class Forgetful:
                 longest_bytes = max(longest_bytes, len(payload) if kind == b"D" else 0)
                 if kind != b"Z":
                     continue
-                if longest_bytes >= link.loss.least_bytes:
-                    self.forgotten[link.loss.function] += 1
+                if longest_bytes >= loss.least_bytes:
+                    self.forgotten[loss.function] += 1
                     return
-                self._losses.insert(0, link.loss)
+                self._losses.insert(0, loss)
                 link.loss = None
                 writer.write(kept)
                 messages, kept, longest_bytes = _Messages(), b"", 0
+                break
 
 
 class _Messages:

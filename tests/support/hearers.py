@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,6 +18,7 @@ WITHIN_S = 20.0
 class Hearer:
     """A `Listener`. `free` is what the test says there is."""
 
+    kinds: Sequence[str] = ()
     free: int = 1
     works: int = 0
     misses: int = 0

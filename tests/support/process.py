@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -31,8 +32,11 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 DEMO_USER = UUID("00000000-0000-4000-a000-0000000000d0")
 FORECASTER = "00000000-0000-4000-a000-000000000002"
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
+READY_PATH = "/health/readiness"
 PROGRAM = ("railway_server.py",)
+# It is plain HTTP, and to load the certificates of this machine takes longer than most requests.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def free_port() -> int:
@@ -51,7 +55,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 async def run_command(*arguments: str, **settings: str) -> tuple[int, str, str]:
     """Run a verb to its end: exit code, stdout, stderr."""
     process = await start_command(*arguments, **settings)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -78,6 +82,15 @@ async def until(what: Any, *, within_s: float) -> None:
             await asyncio.sleep(0.05)
 
 
+def _credentials(settings: Mapping[str, str]) -> dict[str, str]:
+    """The demo's user signed in to a server of these settings; nobody where a project issues the tokens."""
+    # Not everybody who starts a process needs what this loads.
+    from tests.support.told import development_token
+
+    token = development_token(settings, DEMO_USER)
+    return {"Authorization": f"Bearer {token}"} if token is not None else {}
+
+
 class ServerProcess:
     """One `serve`, and a client of its own."""
 
@@ -101,11 +114,13 @@ class ServerProcess:
         program: Sequence[str] = PROGRAM,
         folder: Path = ROOT,
         log_file: Path | None = None,
+        ready_path: str = READY_PATH,
     ) -> AsyncIterator[ServerProcess]:
         """
         Args:
             folder: where `program` is, and what it needs beside it.
             log_file: where all that it writes goes; to where the test writes if None.
+            ready_path: what answers 200 once the block may begin.
         """
         port = int(settings.get("PORT") or free_port())
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
@@ -118,28 +133,23 @@ class ServerProcess:
                 stdout=written,
                 stderr=None if written is None else asyncio.subprocess.STDOUT,
             )
-        _, token, _ = await run_command("token", **settings)
-        # A server of a project takes no development tokens.
-        credential = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         client = httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
-            headers=credential,
-            timeout=60,
-            trust_env=False,
+            base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, verify=NO_TLS
         )
         server = cls(process, client)
         try:
-            await until(server.is_ready, within_s=READY_WITHIN_S)
+            await until(lambda: server.is_ready(ready_path), within_s=READY_WITHIN_S)
+            client.headers.update(_credentials(settings))
             yield server
         finally:
             await client.aclose()
             await server.kill()
 
-    async def is_ready(self) -> bool:
+    async def is_ready(self, path: str = READY_PATH) -> bool:
         if self.process.returncode is not None:
             raise AssertionError(f"the server ended with {self.process.returncode}")
         try:
-            return (await self.client.get("/health/readiness")).status_code == httpx2.codes.OK
+            return (await self.client.get(path)).status_code == httpx2.codes.OK
         except httpx2.TransportError:
             return False
 

@@ -18,7 +18,7 @@ from tests.support.raw import exchange, request_head
 from tests.support.refusals import By, Told, hear, look, order, sign_in, told_in_answer
 from tests.support.scenes import EXECUTE, Scenes
 from tests.support.server import SERVICE_SECRET, Document, Person, TestServer, until
-from tests.support.sockets import connected, opened, read_nothing, served_door
+from tests.support.sockets import Impatient, connected, opened, read_nothing, served_door
 from tests.support.tables import Tables
 
 __all__ = [
@@ -266,7 +266,7 @@ async def sending_a_body_that_stops(scenes: Scenes, by: By) -> AsyncIterator[Ask
 
 
 async def reading_nothing(scenes: Scenes, by: By) -> AsyncIterator[Asking]:
-    async with somebody(scenes) as (server, person), served_door(server, Tempo(send_s=0.2)) as door:
+    async with somebody(scenes) as (server, person), served_door(server, Tempo(), protocol=Impatient) as door:
         runs = [await person.ended({"chunks": ["x" * 50_000] * 18}) for _ in range(7)]
 
         async def ask() -> Told:

@@ -59,6 +59,7 @@ class Relay:
         self._left: dict[End, int] = {}
         self._is_cut = asyncio.Event()
         self._passing = asyncio.Event()
+        self._forgotten: list[asyncio.Event] = []
 
     def cut(self) -> None:
         """Reset every connection, both ways, and refuse new ones until it is restored. Safe twice."""
@@ -83,9 +84,17 @@ class Relay:
         """Let nothing pass any more. New connections are accepted and meet the same silence."""
         self._passing.clear()
 
+    def forget(self) -> None:
+        """Let nothing pass any more on what is open, as a proxy that has lost its table. New ones pass."""
+        self._forgotten.append(self._passing)
+        self.silence()
+        self._passing = asyncio.Event()
+        self._passing.set()
+
     async def restore(self) -> None:
         """Pass everything again, and accept connections."""
-        self._passing.set()
+        for passing in (self._passing, *self._forgotten):
+            passing.set()
         self._is_cut.clear()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._carry, sock=_bound(self.port))
@@ -121,11 +130,13 @@ class Relay:
 
     async def _join(self, client: Streams, server: Streams) -> None:
         self._writers.add(server[1])
+        passing = self._passing
         doomed = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(self._asked(client[0], doomed), server[1], toward="server"))
-                pumps.create_task(self._pump(self._answered(server[0], doomed), client[1], toward="client"))
+                asked, answered = self._asked(client[0], doomed), self._answered(server[0], doomed)
+                pumps.create_task(self._pump(asked, server[1], passing=passing, toward="server"))
+                pumps.create_task(self._pump(answered, client[1], passing=passing, toward="client"))
             await asyncio.gather(_closed(client[1]), _closed(server[1]))
         except* OSError:
             pass
@@ -133,13 +144,20 @@ class Relay:
             _reset(server[1])
             self._writers.discard(server[1])
 
-    async def _pump(self, pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter, *, toward: End) -> None:
+    async def _pump(
+        self,
+        pieces: AsyncIterator[bytes],
+        writer: asyncio.StreamWriter,
+        *,
+        passing: asyncio.Event,
+        toward: End,
+    ) -> None:
         async for piece in pieces:
-            await self._passing.wait()
+            await passing.wait()
             writer.write(piece[: self._left.get(toward)])
             self._count(len(piece), toward)
             await writer.drain()
-        await self._passing.wait()
+        await passing.wait()
         writer.write_eof()
 
     async def _asked(self, reader: asyncio.StreamReader, doomed: asyncio.Event) -> AsyncIterator[bytes]:

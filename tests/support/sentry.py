@@ -39,7 +39,7 @@ class Sentry:
     def of(self, name: str) -> list[Event]:
         return [event for event in self.events if event["logentry"]["message"] == name]
 
-    async def until_told(self, name: str, *, within_s: float = 10.0) -> Event:
+    async def until_told(self, name: str, *, within_s: float = 30.0) -> Event:
         """The first event of this name, once there is one."""
         async with asyncio.timeout(within_s):
             while not (told := self.of(name)):

@@ -22,10 +22,16 @@ from routing.socket.connection import Tempo
 from routing.socket.protocol import SocketProtocol
 from tests.support.server import Document, Person, TestServer, until
 
-__all__ = ["LIMIT_S", "Client", "Served", "connected", "opened", "read_nothing", "served_door"]
+__all__ = ["LIMIT_S", "Client", "Impatient", "Served", "connected", "opened", "read_nothing", "served_door"]
 
 LIMIT_S = 10
 ENDS = frozenset({"agent_execution_complete", "agent_execution_error"})
+
+
+class Impatient(SocketProtocol):
+    """It does not wait for who does not read."""
+
+    take_within_s = 0.2
 
 
 class Client:

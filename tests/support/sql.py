@@ -230,8 +230,12 @@ class Sql(Tables):
         reaped = await self.call("runs_reap", limit=limit, queue_deadline_s=3600)
         return {row["run_id"]: row["outcome"] for row in reaped}
 
-    async def read(self, user: UUID, run_id: UUID | str, *, after: int = 0, limit: int = 1000) -> Claim:
-        page: Claim = await self.call("events_read", user_id=user, run_id=run_id, after=after, limit=limit)
+    async def read(
+        self, user: UUID, run_id: UUID | str, *, after: int = 0, limit: int = 1000, bytes_: int = 1_000_000
+    ) -> Claim:
+        page: Claim = await self.call(
+            "events_page", user_id=user, run_id=run_id, after=after, limit=limit, bytes=bytes_
+        )
         return page
 
     async def audit(self) -> list[dict[str, str]]:

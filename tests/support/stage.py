@@ -13,26 +13,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from starlette.types import Send
 
 from foundation.errors import Json
 from tests.support.model import Asked, ModelProcess, Rule, read_log
-from tests.support.process import DEMO_USER, ServerProcess
+from tests.support.process import DEMO_USER, ServerProcess, until
 from tests.support.tables import Connection, connected
+from tests.support.transcript import Message, is_terminal
 from tests.support.web import Web, serve_web
 
-__all__ = ["ANSWER", "OPENING", "PAGES", "PRICE", "Message", "Stage", "Talk", "open_stage"]
+__all__ = ["ANSWER", "OPENING", "PAGES", "PRICE", "Pages", "Stage", "Talk", "open_stage", "rules_of"]
 
 OPENING = "I look at two pages."
 ANSWER = " ".join(f"word{number}" for number in range(40))
+CREDITS = 10_000
+NAME = "Reader"
 PRICE: dict[str, Json] = {"flat": 1, "per_1k_tokens": 100, "ceiling": 60}
 PAGES = {"quick": 0.15, "slow": 0.6}
-
-# Any: messages of the wire.
-Message = dict[str, Any]
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Talk:
 
     @property
     def is_over(self) -> bool:
-        return bool(self.seen) and self.seen[-1]["type"] in {"done", "error"}
+        return bool(self.seen) and is_terminal(self.seen[-1])
 
     @property
     def retried(self) -> list[str]:
@@ -77,7 +76,8 @@ class Pages:
         async def answer(send: Send) -> None:
             self.began[path].append(datetime.now(UTC))
             await asyncio.sleep(after_s)
-            head = [(b"content-type", b"text/plain")]
+            # A connection kept open may be closed here in the moment in which it is used again.
+            head = [(b"content-type", b"text/plain"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": head})
             await send({"type": "http.response.body", "body": f"this is {path}".encode()})
 
@@ -107,32 +107,67 @@ class Stage:
         turns = [{"role": "user", "content": question}]
         return await server.submit({"agentId": str(self.agent_id), "messages": turns})
 
+    async def clear(self) -> None:
+        """As when it was opened, though a server stands on it: no run ever was, and the account is full."""
+        await until(self._is_quiet, within_s=60)
+        await self.model.until(lambda calls: all(call.over is not None for call in calls))
+        found = await self.sql.fetch(
+            "select distinct format('%I.%I', schemaname, tablename) as name from pg_tables"
+            " join information_schema.columns on table_schema = schemaname and table_name = tablename"
+            " where schemaname = 'switchyard' and column_name in ('run_id', 'user_id')"
+        )
+        tables = [*(row["name"] for row in found), "public.credit_balances"]
+        deletes = "".join(f"delete from {table};" for table in tables)  # noqa: S608 - names of our own
+        # The ledger is for ever, and only that role is not held to it.
+        await self.sql.execute(
+            f"set session_replication_role = replica; {deletes} set session_replication_role = origin"
+        )
+        await self.sql.execute(
+            "insert into public.credit_balances (user_id, credits_remaining, plan_type)"
+            " values ($1, $2, 'enterprise')",
+            DEMO_USER,
+            CREDITS,
+        )
+        await self.sql.execute("update public.agents set name = $2 where id = $1", self.agent_id, NAME)
+        self.log_file.write_bytes(b"")
+
+    async def _is_quiet(self) -> bool:
+        under_way: int = await self.sql.fetchval(
+            "select count(*) from switchyard.runs where status in ('queued', 'running')"
+        )
+        return under_way == 0
+
     async def calls(self) -> list[Asked]:
         """All calls of the model so far, once they are over."""
         await self.model.until(lambda calls: all(call.over is not None for call in calls))
         return read_log(self.log_file)
 
     async def prepare(self, talks: list[Talk]) -> None:
-        rules = [rule for talk in talks for rule in self._rules(talk)]
-        await self.model.play(*rules)
+        await self.model.play(*(rule for talk in talks for rule in rules_of(talk.name, self.pages)))
 
-    def _rules(self, talk: Talk) -> list[Rule]:
-        urls = [self.pages.add(f"/{talk.name}/{page}", after_s=after_s) for page, after_s in PAGES.items()]
-        return [
-            {
-                "when": {"role": "user", "contains": talk.name},
-                "reply": {
-                    "text": OPENING,
-                    "tool_calls": [{"name": "http_fetch", "arguments": {"url": url}} for url in urls],
-                    "before_first_s": 0.4,
-                    "between_s": 0.025,
-                },
+
+def rules_of(name: str, pages: Pages, *, word_s: float = 0.025) -> list[Rule]:
+    """What the model answers to a question with this name in it; no name may be a part of another.
+
+    Args:
+        word_s: what each word of the answer takes.
+    """
+    urls = [pages.add(f"/{name}/{page}", after_s=after_s) for page, after_s in PAGES.items()]
+    return [
+        {
+            "when": {"role": "user", "contains": name},
+            "reply": {
+                "text": OPENING,
+                "tool_calls": [{"name": "http_fetch", "arguments": {"url": url}} for url in urls],
+                "before_first_s": 0.4,
+                "between_s": 0.025,
             },
-            {
-                "when": {"role": "tool", "contains": f"/{talk.name}/"},
-                "reply": {"text": ANSWER, "before_first_s": 0.3, "between_s": 0.025},
-            },
-        ]
+        },
+        {
+            "when": {"role": "tool", "contains": f"/{name}/"},
+            "reply": {"text": ANSWER, "before_first_s": 0.3, "between_s": word_s},
+        },
+    ]
 
 
 @asynccontextmanager
@@ -144,12 +179,13 @@ async def open_stage(demo_url: str, folder: Path) -> AsyncIterator[Stage]:
         connected(demo_url) as sql,
     ):
         await sql.execute(
-            "update public.credit_balances set credits_remaining = 10000, plan_type = 'enterprise'"
+            "update public.credit_balances set credits_remaining = $1, plan_type = 'enterprise'", CREDITS
         )
         agent_id = await sql.fetchval(
             "insert into public.agents (user_id, name, kind, is_heavy, tools, price)"
-            " values ($1, 'Reader', 'chat', true, $2, $3) returning id",
+            " values ($1, $2, 'chat', true, $3, $4) returning id",
             DEMO_USER,
+            NAME,
             ["http_fetch"],
             PRICE,
         )

@@ -1,4 +1,4 @@
-"""What the doctor makes of its facts; the facts themselves are asked for in tests/acceptance."""
+"""What the doctor makes of its facts; the facts themselves are asked for in tests/commands."""
 
 from __future__ import annotations
 

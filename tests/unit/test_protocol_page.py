@@ -8,8 +8,9 @@ from pathlib import Path
 from foundation import errors
 from foundation.errors import HeavyError
 from routing.outcomes import OTHERWISE, STATUS_BY_CODE
-from routing.socket.farewell import RESTARTING, TOO_SLOW, farewell
+from routing.socket.farewell import RESTARTING, farewell
 from routing.socket.inbound import MODELS
+from routing.socket.protocol import TOO_SLOW
 from routing.wire import MESSAGES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")

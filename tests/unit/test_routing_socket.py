@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 import foundation.errors as tree
 from foundation.errors import ConflictingCredentials, Gap, HeavyError, OriginNotAllowed
-from routing.socket.farewell import farewell, restarting, too_slow
+from routing.socket.farewell import farewell, restarting
 from routing.socket.handshake import check_origin, take_offer
 from routing.socket.outbound import error_message, gap_message
 
@@ -79,7 +79,7 @@ def test_every_error_has_the_close_code_of_its_status(error: type[HeavyError]) -
 
 
 def test_a_reason_fits_into_a_close_frame() -> None:
-    ends = [restarting(), too_slow(), *(farewell(error("x")) for error in (tree.KeyConflict, tree.Draining))]
+    ends = [restarting(), *(farewell(error("x")) for error in (tree.KeyConflict, tree.Draining))]
 
     assert all(len(end.reason.encode()) <= 123 for end in ends)
 

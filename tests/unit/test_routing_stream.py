@@ -23,13 +23,11 @@ LIMIT_S = 5
 
 
 class Client:
-    """The other end: what it got, whether it left, and whether it reads."""
+    """The other end: what it got, and whether it left."""
 
     def __init__(self) -> None:
         self.got: list[Message] = []
         self.has_left = asyncio.Event()
-        self.reads = asyncio.Event()
-        self.reads.set()
         self.news = asyncio.Event()
 
     async def receive(self) -> Message:
@@ -37,8 +35,6 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.body":
-            await self.reads.wait()
         self.got.append(message)
         self.news.set()
 
@@ -167,14 +163,6 @@ async def test_a_database_that_goes_away_is_a_reason_to_come_back(client: Client
     await run(answer(Source([STARTED], then=break_down), readers), client)
 
     assert client.text.endswith(goodbye(RUN))
-
-
-async def test_a_client_that_does_not_read_is_given_up(client: Client, readers: Readers) -> None:
-    client.reads.clear()
-
-    await run(answer(Source([STARTED], then=forever), readers, write_s=0.01), client)
-
-    assert [message["type"] for message in client.got] == ["http.response.start"]
 
 
 async def test_a_client_that_left_cannot_stop_the_loop(client: Client, readers: Readers) -> None:

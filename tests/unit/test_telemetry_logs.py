@@ -101,6 +101,18 @@ warnings.warn("old", DeprecationWarning)
     assert lines[0]["event"] == '1.2.3.4 - "GET /ws?token=[redacted]" 101'
 
 
+def test_what_http_libraries_are_told_is_not_quoted_even_when_debugging() -> None:
+    lines = lines_of("""
+configure("debug")
+logging.getLogger("httpcore2.http11").debug("return_value=%r", [(b"www-authenticate", b"canary")])
+logging.getLogger("httpx2").info("HTTP Request: GET https://a.example/?q=canary")
+logging.getLogger("httpcore2.connection").warning("cannot connect")
+logging.getLogger("library").debug("other")
+""")
+
+    assert [line["event"] for line in lines] == ["cannot connect", "other"]
+
+
 def test_an_exception_is_one_line_without_its_secrets() -> None:
     lines = lines_of("""
 configure("info", secrets=["own-canary-value"])

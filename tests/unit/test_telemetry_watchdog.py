@@ -61,6 +61,25 @@ async def test_the_lag_of_the_loop_is_sampled() -> None:
     await watchdog.stop()
 
 
+async def test_the_tasks_of_the_loop_are_counted() -> None:
+    metrics = Metrics()
+    watchdog = Watchdog(metrics, SystemClock(), hard_limit_s=None)
+    await watchdog.start()
+    before = metrics.registry.get_sample_value("event_loop_tasks")
+
+    sleeping = [asyncio.create_task(asyncio.sleep(LIMIT_S)) for _ in range(3)]
+    # Whoever reads the metrics may be a thread.
+    with_them = await asyncio.to_thread(metrics.registry.get_sample_value, "event_loop_tasks")
+    for each in sleeping:
+        each.cancel()
+    await asyncio.wait(sleeping)
+
+    assert before == len(asyncio.all_tasks()), "the test and the tick"
+    assert with_them == before + 3
+    assert metrics.registry.get_sample_value("event_loop_tasks") == before
+    await watchdog.stop()
+
+
 async def test_a_loop_that_stands_still_is_ended_once() -> None:
     ended = threading.Semaphore(0)
     watchdog = Watchdog(Metrics(), SystemClock(), limit_s=0.2, hard_limit_s=None, end=ended.release)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from commands.doctor.addresses import place_of
 from commands.doctor.facts import Fault, ServiceFacts
+from foundation.hints import open_nats
 from foundation.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ async def probe_nats(settings: Settings) -> ServiceFacts | None:
     """None when it is not set."""
     if settings.nats_url is None:
         return None
-    from nats import connect
     from nats.errors import Error
 
     place, met = place_of(settings.nats_url), list[Exception]()
@@ -29,14 +29,8 @@ async def probe_nats(settings: Settings) -> ServiceFacts | None:
         met.append(error)
 
     try:
-        client = await connect(
-            settings.nats_url,
-            name="switchyard doctor",
-            error_cb=note,
-            connect_timeout=WITHIN_S,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
+        client = await open_nats(
+            settings.nats_url, name="switchyard doctor", within_s=WITHIN_S, on_error=note
         )
     except (Error, OSError, TimeoutError) as error:
         return _failed(place, [*met, error])
@@ -45,7 +39,7 @@ async def probe_nats(settings: Settings) -> ServiceFacts | None:
         has_streams = await _has_streams(client.jetstream(timeout=WITHIN_S))
         return ServiceFacts(place, f"{told.major}.{told.minor}.{told.patch}", has_streams)
     finally:
-        await client.close()
+        await client.leave()
 
 
 async def _has_streams(streams: JetStreamContext) -> bool:
@@ -60,6 +54,10 @@ async def _has_streams(streams: JetStreamContext) -> bool:
 
 def _failed(place: str, errors: list[Exception]) -> ServiceFacts:
     """Its client says last that no server is left; what came before says why."""
+    from nats.errors import SecureConnWantedError
+
+    if any(isinstance(each, SecureConnWantedError) for each in errors):
+        return ServiceFacts(place, fault=Fault.NOT_ENCRYPTED)
     texts = [str(each).lower() for each in errors]
     if any("authorization" in text or "authentication" in text for text in texts):
         return ServiceFacts(place, fault=Fault.BAD_LOGIN)

@@ -21,7 +21,7 @@ from tests.support.process import ServerProcess
 from tests.support.relay import relaying
 from tests.support.stubborn import KIND, words
 
-__all__ = ["FAULT", "asks_once", "forgets_its_batch"]
+__all__ = ["FAULT", "asks_once"]
 
 BALANCE = 1_000_000
 WAVE, WORDS = 12, 24
@@ -69,6 +69,7 @@ async def perform(ground: Ground, findings: Findings) -> None:
             books.agent = await ground.agent(person, kind=KIND)
             async with ground.replica(DATABASE_URL=network.url, WORKER_SLOTS="8") as second:
                 await _lap(ground, network, credits_, books, (first, second))
+        await _all_ended(ground)
         await credits_.stop()
         for answer in books.answers:
             told = answer.json()
@@ -194,6 +195,13 @@ async def _ended(ground: Ground, run_id: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _all_ended(ground: Ground) -> None:
+    """Those that were cancelled, too, which nobody has waited for."""
+    async with asyncio.timeout(60):
+        while await ground.sql.fetchval("select count(*) from switchyard.runs where ended_at is null"):
+            await asyncio.sleep(0.05)
+
+
 async def _spend(ground: Ground, credits_: PoolDatabase, books: Books) -> None:
     """As an edge function: each call again, with its key, until it is answered."""
 
@@ -239,18 +247,6 @@ def asks_once() -> None:
     from heavy_agents.runs import submit
 
     submit.TRIES = 1
-
-
-def forgets_its_batch() -> None:
-    """Mutation: after a lost answer the next events get the next numbers."""
-    from heavy_agents.events.event import Event
-    from heavy_agents.events.writer import Writer
-
-    def take(self: Writer) -> list[Event]:
-        self._inflight = self._number() or self._inflight
-        return self._inflight
-
-    Writer.take = take  # type: ignore[method-assign]
 
 
 WITHOUT_KEYS = "drop index switchyard.ledger_key_once; drop index switchyard.ledger_hold_closed_once;"
@@ -311,10 +307,5 @@ FAULT = Fault(
             + rewritten("switchyard.key_run", "if not found then", "if true then"),
         ),
         Mutation("asks-once", removes="submit's repetitions", patch=f"{__name__}:asks_once"),
-        Mutation(
-            "forgets-its-batch",
-            removes="the repetition of the very same events after a lost answer",
-            patch=f"{__name__}:forgets_its_batch",
-        ),
     ),
 )

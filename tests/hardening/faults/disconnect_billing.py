@@ -147,10 +147,11 @@ def the_leaver_is_free() -> None:
     """Mutation: what nobody reads to its end is not charged."""
     from heavy_agents.credits import Blame
     from heavy_agents.runs import execution
+    from heavy_agents.runs.meter import Meter
 
-    charge = execution.Meter.charge
+    charge = Meter.charge
 
-    def unless_left(self: execution.Meter, blame: Blame) -> int:
+    def unless_left(self: Meter, blame: Blame) -> int:
         is_read = any(unless_left.hub._subscriptions.values()) if unless_left.hub else True  # type: ignore[attr-defined]
         return charge(self, blame) if is_read else 0
 
@@ -161,7 +162,7 @@ def the_leaver_is_free() -> None:
     unless_left.hub = None  # type: ignore[attr-defined]
     init = execution.Execution.__init__
     execution.Execution.__init__ = keep  # type: ignore[method-assign]
-    execution.Meter.charge = unless_left  # type: ignore[method-assign]
+    Meter.charge = unless_left  # type: ignore[method-assign]
 
 
 FAULT = Fault(

@@ -30,6 +30,7 @@ BALANCE = 10_000_000
 # A user has an hourly limit, and one writer's runs of a whole performance are to stay below it.
 SUBMITTERS, STREAMERS, DEDUCTERS = 16, 12, 4
 LATER = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+POISON = "poison"
 BETWEEN_S = (0.2, 0.7)
 
 
@@ -45,6 +46,7 @@ class Writer:
     acknowledged: dict[str, str] = field(default_factory=dict)
     is_under_way: bool = False
     unanswered: int = 0
+    poisoned: int = 0  # runs whose worker three restarts in a row have cost their leases: ended, and free
     _keys: count[int] = field(default_factory=lambda: count(1))
 
     def key(self) -> str:
@@ -81,8 +83,8 @@ async def _write(
 ) -> None:
     headers = {"authorization": f"Bearer {ground.token(writer.person)}"}
     async with AsyncExitStack() as stack:
+        pool = PoolDatabase(ground.url, size=1)
         if writer.number >= SUBMITTERS + STREAMERS:
-            pool = PoolDatabase(ground.url, size=1)
             await pool.start()
             stack.push_async_callback(pool.stop)
         clients = [
@@ -121,6 +123,9 @@ async def _submit(findings: Findings, writer: Writer, clients: list[httpx2.Async
         await asyncio.sleep(PAUSE_S)
         answer, unanswered = await insist(clients, path, body=body, idempotency_key=key)
         writer.unanswered += unanswered + 1
+    if answer.json().get("code") == POISON:
+        writer.poisoned += 1
+        return
     is_told = answer.status_code == HTTPStatus.OK and answer.json()["response"] == f"{key}!"
     findings.expect(is_told, f"answered {answer.status_code} {answer.text[:200]}")
     writer.acknowledged[key] = answer.json().get("runId", "")
@@ -128,7 +133,7 @@ async def _submit(findings: Findings, writer: Writer, clients: list[httpx2.Async
 
 async def _stream(writer: Writer, clients: list[httpx2.AsyncClient]) -> None:
     """Begin, or come back, until the end is here; the numbers must go on without a gap."""
-    key, after, run_id, is_ended = writer.key(), 0, "", False
+    key, after, run_id, is_ended, is_free = writer.key(), 0, "", False, False
     body = {**_body(writer, key), "stream": True}
     while not is_ended:
         client = clients[writer.unanswered % 2]
@@ -153,7 +158,9 @@ async def _stream(writer: Writer, clients: list[httpx2.AsyncClient]) -> None:
                         assert told["seq"] == after + 1, f"{told} after {after}"
                         run_id, after = told["runId"], told["seq"]
                         is_ended = told["type"] in {"done", "error"}
-                        assert told["type"] != "error", told
+                        assert told["type"] != "error" or told["code"] == POISON, told
+                        writer.poisoned += told["type"] == "error"
+                        is_free = told["type"] == "error"
             finally:
                 await answer.aclose()
         except httpx2.TransportError:
@@ -161,7 +168,8 @@ async def _stream(writer: Writer, clients: list[httpx2.AsyncClient]) -> None:
         if not is_ended:
             writer.unanswered += 1
             await asyncio.sleep(PAUSE_S)
-    writer.acknowledged[key] = run_id
+    if not is_free:
+        writer.acknowledged[key] = run_id
 
 
 async def _deduct(writer: Writer, pool: PoolDatabase) -> None:
@@ -195,6 +203,7 @@ async def _compare(ground: Ground, findings: Findings, writers: list[Writer]) ->
         )
         findings.expect(left == BALANCE - len(told), f"{BALANCE - (left or 0)} was charged for {len(told)}")
     findings.figure("acknowledged", sum(len(each.acknowledged) for each in writers))
+    findings.figure("poisoned", sum(each.poisoned for each in writers))
     findings.figure("unanswered", sum(each.unanswered for each in writers))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -27,6 +28,7 @@ class Asked:
         ended: "complete", "cut" (by the script), "left" (by the client), "refused" (by status) or None.
         tokens: what the answer has cost in full, when it began with 200.
         began, over: places in one count of all beginnings and ends.
+        over_s: when it was over, by the machine's monotonic clock.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Asked:
     ended: str | None = None
     tokens: dict[str, Any] | None = None
     over: int | None = None
+    over_s: float | None = None
 
 
 class CallLog:
@@ -69,18 +72,19 @@ class CallLog:
     async def end(self, asked: Asked, ended: str) -> None:
         asked.ended = ended
         asked.over = next(self._moments)
+        asked.over_s = time.monotonic()
         await self._write(asked)
 
     async def forget(self) -> None:
         async with self._news:
             self.calls.clear()
 
-    async def until_called(self, n: int, *, within_s: float = 10.0) -> None:
+    async def until_called(self, n: int, *, within_s: float = 30.0) -> None:
         """Return once there were `n` calls."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: len(self.calls) >= n)
 
-    async def until_ended(self, n: int, *, within_s: float = 10.0) -> None:
+    async def until_ended(self, n: int, *, within_s: float = 30.0) -> None:
         """Return once `n` calls are over."""
         async with asyncio.timeout(within_s), self._news:
             await self._news.wait_for(lambda: sum(call.over is not None for call in self.calls) >= n)

@@ -55,12 +55,12 @@ class ModelProcess:
     async def calls(self) -> list[Asked]:
         return [Asked(**each) for each in (await self._client.get("/log")).json()]
 
-    async def until(self, holds: Callable[[list[Asked]], bool], *, within_s: float = 10.0) -> list[Asked]:
+    async def until(self, holds: Callable[[list[Asked]], bool], *, within_s: float = 30.0) -> list[Asked]:
         """Return the calls once `holds` of them."""
         async with asyncio.timeout(within_s):
             while not holds(calls := await self.calls()):
                 await asyncio.sleep(0.02)
         return calls
 
-    async def until_called(self, n: int, *, within_s: float = 10.0) -> list[Asked]:
+    async def until_called(self, n: int, *, within_s: float = 30.0) -> list[Asked]:
         return await self.until(lambda calls: len(calls) >= n, within_s=within_s)

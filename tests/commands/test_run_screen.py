@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from tests.support.model import Rule
 from tests.support.process import ServerProcess, free_port, until
-from tests.support.stage import ANSWER, OPENING, Stage, Talk, open_stage
+from tests.support.stage import ANSWER, OPENING, Stage, Talk
 from tests.support.terminal import CODES, Terminal, shown
 
 # What rich draws with: colours, lines cleared, the cursor moved up, to the left and hidden.
 DRAWING = re.compile(r"\x1b\[(?:[0-9;]*m|2K|1A|1G|\?25[lh])")
 
 
-@pytest.fixture
-async def stage(demo_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with open_stage(demo_url, tmp_path) as stage:
-        yield stage
+def settings_of(stage: Stage, server: ServerProcess) -> dict[str, str]:
+    """With which a command finds it."""
+    return {**stage.settings, "PORT": str(server.client.base_url.port)}
 
 
 async def has_written(stage: Stage) -> bool:
@@ -32,12 +28,13 @@ async def has_written(stage: Stage) -> bool:
     return found
 
 
-async def test_a_run_ends_with_its_text_its_tools_and_what_it_cost(stage: Stage) -> None:
+async def test_a_run_ends_with_its_text_its_tools_and_what_it_cost(
+    stage: Stage, server: ServerProcess
+) -> None:
     talk = Talk("s0s")
     await stage.prepare([talk])
-    settings = {**stage.settings, "PORT": str(free_port())}
-    async with ServerProcess.running(**settings):
-        code, sent = await (await Terminal.begin("run", "reader", talk.name, **settings)).end()
+    settings = settings_of(stage, server)
+    code, sent = await (await Terminal.begin("run", "reader", talk.name, **settings)).end()
 
     rows = [row.strip() for row in shown(sent) if row]
     assert code == 0
@@ -51,13 +48,13 @@ async def test_a_run_ends_with_its_text_its_tools_and_what_it_cost(stage: Stage)
     assert [row for row in rows if row.endswith(" s") and not row.startswith("✓")] == []
 
 
-async def test_text_of_a_step_that_is_begun_again_is_said_not_to_count(stage: Stage) -> None:
+async def test_text_of_a_step_that_is_begun_again_is_said_not_to_count(own_stage: Stage) -> None:
     talk = Talk("s1s")
-    await stage.prepare([talk])
-    settings = {**stage.settings, "PORT": str(free_port())}
+    await own_stage.prepare([talk])
+    settings = {**own_stage.settings, "PORT": str(free_port())}
     async with ServerProcess.running(**settings) as first:
         terminal = await Terminal.begin("run", "reader", talk.name, **settings)
-        await until(lambda: has_written(stage), within_s=30)
+        await until(lambda: has_written(own_stage), within_s=30)
         await first.kill()
     async with ServerProcess.running(**settings):
         code, sent = await terminal.end()
@@ -71,7 +68,7 @@ async def test_text_of_a_step_that_is_begun_again_is_said_not_to_count(stage: St
     assert text[told.end() :].count(ANSWER) == 1
 
 
-async def test_nothing_a_model_says_is_obeyed_by_the_terminal(stage: Stage) -> None:
+async def test_nothing_a_model_says_is_obeyed_by_the_terminal(stage: Stage, server: ServerProcess) -> None:
     hostile = "before\x1b]0;owned\x07\x1b[2J\x1b[8mhidden\x9b5A\x08\x08after \u202egnorw"
     rule: Rule = {
         "when": {"role": "user"},
@@ -80,9 +77,8 @@ async def test_nothing_a_model_says_is_obeyed_by_the_terminal(stage: Stage) -> N
     await stage.model.play(rule, {"reply": {"text": hostile}})
     name = "Rea\x1b[2Jder"
     await stage.sql.execute("update public.agents set name = $1 where name = 'Reader'", name)
-    settings = {**stage.settings, "PORT": str(free_port())}
-    async with ServerProcess.running(**settings):
-        code, sent = await (await Terminal.begin("run", name, "hello", **settings)).end()
+    settings = settings_of(stage, server)
+    code, sent = await (await Terminal.begin("run", name, "hello", **settings)).end()
 
     assert code == 0
     assert set(CODES.findall(sent)) == set(DRAWING.findall(sent))
@@ -91,14 +87,12 @@ async def test_nothing_a_model_says_is_obeyed_by_the_terminal(stage: Stage) -> N
     assert "hidden" in sent
 
 
-async def test_leaving_gives_the_terminal_back_as_it_was(stage: Stage) -> None:
+async def test_leaving_gives_the_terminal_back_as_it_was(stage: Stage, server: ServerProcess) -> None:
     await stage.model.play({"reply": {"text": ANSWER, "between_s": 1.0}})
-    settings = {**stage.settings, "PORT": str(free_port())}
-    async with ServerProcess.running(**settings):
-        terminal = await Terminal.begin("run", "reader", "slowly", **settings)
-        await until(lambda: has_begun(stage), within_s=30)
-        terminal.process.send_signal(signal.SIGINT)
-        code, sent = await terminal.end()
+    terminal = await Terminal.begin("run", "reader", "slowly", **settings_of(stage, server))
+    await until(lambda: has_begun(stage), within_s=30)
+    terminal.process.send_signal(signal.SIGINT)
+    code, sent = await terminal.end()
 
     text = "\n".join(shown(sent))
     assert code == 130

@@ -164,7 +164,7 @@ async def test_what_is_down_is_wrong_and_what_is_not_set_is_off(tmp_path: Path) 
 
 async def test_a_login_that_nats_or_redis_refuses_is_told_and_no_password_is(tmp_path: Path) -> None:
     async with (
-        nats_server("--auth", "the-right-token") as nats,
+        nats_server("--auth", "the-right/token") as nats,
         running_redis() as redis,
     ):
         code, found = await look(
@@ -174,7 +174,7 @@ async def test_a_login_that_nats_or_redis_refuses_is_told_and_no_password_is(tmp
         )
         _, right = await look(
             tmp_path,
-            NATS_URL=f"nats://the-right-token@127.0.0.1:{nats}",
+            NATS_URL=f"nats://the-right%2Ftoken@127.0.0.1:{nats}",
             REDIS_URL=redis.url,
         )
 
@@ -184,6 +184,14 @@ async def test_a_login_that_nats_or_redis_refuses_is_told_and_no_password_is(tmp
     assert "a-wrong" not in str(found)
     assert (right["NATS"]["level"], right["Redis"]["level"]) == ("warning", "ok")
     assert right["NATS"]["says"].endswith("has JetStream off")
+
+
+async def test_a_nats_that_is_not_encrypted_where_its_address_says_so_is_told(tmp_path: Path) -> None:
+    async with nats_server("--auth", "the-right-token") as nats:
+        code, found = await look(tmp_path, NATS_URL=f"tls://the-right-token@127.0.0.1:{nats}")
+
+    assert code == UNWELL
+    assert found["NATS"]["says"] == f"127.0.0.1:{nats}: it is not encrypted, though the address says so"
 
 
 async def test_a_server_that_takes_connections_and_says_nothing_is_given_up(tmp_path: Path) -> None:

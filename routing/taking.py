@@ -1,0 +1,87 @@
+"""Whether a client takes what it is sent: one rule for every connection, whatever is sent on it.
+
+    narrow      little is kept of what a client does not read, here and in the system
+    watch       from now on it must take something: 10 s in which it took less than 1 kB/s are the end
+    rest        it has taken enough
+    reset       the end: what it did not take is forgotten by the system, too, and it is told
+
+A client that reads slowly goes on, as long as it reads a kilobyte a second of what waits for it. One that
+reads a byte a second makes progress for ever, and is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+__all__ = ["WITHIN_S", "Taking", "narrow", "reset"]
+
+log = structlog.get_logger(__name__)
+
+WITHIN_S: Final = 10.0
+LEAST_BYTES_S: Final = 1024
+# On its way to one client: in the kernel, which takes it twice and left to itself keeps 4 MB, and here.
+UNSENT_BYTES: Final = 16 * 1024
+# What the system has not got rid of by then, of a connection that is open or closed, it forgets.
+SYSTEM_MS = 20_000
+# Closing with this is a reset, after which nothing is sent any more.
+AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class Taking:
+    """One connection's; `transport` may be closing already, then it is watched until it has closed."""
+
+    def __init__(self, transport: asyncio.Transport, *, within_s: float, give_up: Callable[[], None]) -> None:
+        """
+        Args:
+            give_up: is called once, when the client has taken too little.
+        """
+        self._transport = transport
+        self._within_s = within_s
+        self._give_up = give_up
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting_bytes = 0
+
+    def watch(self) -> None:
+        if self._timer is None:
+            self._waiting_bytes = self._transport.get_write_buffer_size()
+            self._timer = asyncio.get_running_loop().call_later(self._within_s, self._look)
+
+    def rest(self) -> None:
+        """Unless it is closing: then all that waits must be taken, or it would stay open for ever."""
+        if not self._transport.is_closing():
+            self.stop()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        taken_bytes = self._waiting_bytes - self._transport.get_write_buffer_size()
+        if taken_bytes < LEAST_BYTES_S * self._within_s:
+            log.warning("reader_stuck", taken_bytes=taken_bytes, within_s=self._within_s)
+            self._give_up()
+        else:
+            self.watch()
+
+
+def narrow(transport: asyncio.Transport) -> None:
+    raw: socket.socket = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SYSTEM_MS)
+    transport.set_write_buffer_limits(high=UNSENT_BYTES)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End the connection now. Repeats safely."""
+    raw: socket.socket | None = transport.get_extra_info("socket")
+    if raw is not None and raw.fileno() >= 0:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    transport.abort()
