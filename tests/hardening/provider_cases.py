@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,17 +10,29 @@ from typing import Any, cast
 
 from tests.support.model import Fault, Reply, Rule
 
-__all__ = ["FAULTY_ENDINGS", "GROUPS", "HASTY", "PRICE", "SECRETS", "TEXT", "Case", "down"]
+__all__ = [
+    "FAULTY_ENDINGS",
+    "GROUPS",
+    "HASTY",
+    "KINDS",
+    "PRICE",
+    "SECRETS",
+    "TEXT",
+    "Case",
+    "down",
+    "drawn",
+]
 
 # So long that the last hundredth of the stream is inside its usage, after the reason why it stopped.
 TEXT = " ".join(f"word{number}" for number in range(30))
 # A credit a token, so that every token shows.
 PRICE: dict[str, Any] = {"flat": 1, "per_1k_tokens": 1000, "ceiling": 900}
 SECRETS = ("a secret of the provider", "canary", "the-key-of-the-scripted-model")
+# As short as a loaded machine can still keep; some faults end by them only.
 HASTY = {
-    "MODEL_FIRST_TOKEN_SECONDS": "2",
-    "MODEL_SILENCE_SECONDS": "1",
-    "MODEL_TURN_SECONDS": "5",
+    "MODEL_FIRST_TOKEN_SECONDS": "9",
+    "MODEL_SILENCE_SECONDS": "4",
+    "MODEL_TURN_SECONDS": "10",
 }
 FAULTY_ENDINGS = frozenset({"complete", "cut", "left"})
 MOST_CALLS = 3
@@ -35,6 +48,7 @@ class Case:
         times: how often the fault happens; 0 for always.
         is_estimated: the provider does not say what the answer has cost.
         is_shown: a part of the text came before the fault, so the client has it.
+        is_slow: only a deadline ends it.
     """
 
     name: str
@@ -44,6 +58,11 @@ class Case:
     times: int = 0
     is_estimated: bool = False
     is_shown: bool = False
+    is_slow: bool = False
+
+    @property
+    def most_retries(self) -> int:
+        return self.calls[1] - 1
 
     def rules(self, model: str) -> list[Rule]:
         """For the model of this name, by which the scripted one knows the case."""
@@ -73,6 +92,10 @@ def retry_at(after_s: float) -> dict[str, str]:
 THRICE = (MOST_CALLS, MOST_CALLS)
 ONCE = (1, 1)
 TWICE = (2, 2)
+# The faults after which the connection stays open.
+WAITING = frozenset({"silence", "drip"})
+# Of each group, whatever is drawn: one of a group may be too mild to show that a guard is gone.
+SURE = 2
 
 GROUPS: dict[str, list[Case]] = {
     "too many requests": [
@@ -87,8 +110,8 @@ GROUPS: dict[str, list[Case]] = {
         Case("500", refusal(500), calls=THRICE),
         Case("502", fault(kind="status", status=502, text="<html>canary-502</html>"), calls=THRICE),
         Case("503", refusal(503), calls=THRICE),
-        Case("hang", fault(kind="hang")),
-        Case("silence before the first token", cut("silence", 0)),
+        Case("hang", fault(kind="hang"), is_slow=True),
+        Case("silence before the first token", cut("silence", 0), is_slow=True),
     ],
     "statuses of a wrong question": [
         Case("400", refusal(400), "agent_error", ONCE),
@@ -121,18 +144,19 @@ GROUPS: dict[str, list[Case]] = {
         Case("error 0", cut("error", 0), calls=THRICE),
         Case("10 MB line", cut("long_line", 0, size_bytes=10_000_000), calls=THRICE),
         Case("web page", fault(kind="content_type"), calls=THRICE),
-        Case("1 byte/s", cut("drip", 0, every_s=1.0)),
+        Case("1 byte/s", cut("drip", 0, every_s=1.0), is_slow=True),
     ],
     "cut in the text": [
         Case("reset 50 %", cut("reset", 0.5)),
         *(
-            Case(f"{kind} 50 %", cut(kind, 0.5), calls=ONCE, is_shown=True)
+            Case(f"{kind} 50 %", cut(kind, 0.5), calls=ONCE, is_shown=True, is_slow=kind in WAITING)
             for kind in ("close", "end", "silence", "garbage", "error", "drip", "long_line")
         ),
+        Case("1 word/s", Reply(text=TEXT, between_s=1.0), calls=ONCE, is_shown=True, is_slow=True),
     ],
     "whole, but oddly ended": [
         *(
-            Case(f"{kind} 99 %", cut(kind, 0.99), None, ONCE, is_estimated=True)
+            Case(f"{kind} 99 %", cut(kind, 0.99), None, ONCE, is_estimated=True, is_slow=kind in WAITING)
             for kind in ("close", "end", "silence", "garbage", "error")
         ),
         Case("no [DONE]", cut("no_done", 0), None, ONCE),
@@ -143,8 +167,8 @@ GROUPS: dict[str, list[Case]] = {
     "passing troubles": [
         Case("429 once", refusal(429, headers={"retry-after-ms": "20"}), None, TWICE, times=1),
         Case("503 once", refusal(503), None, TWICE, times=1),
-        Case("hang once", fault(kind="hang"), None, TWICE, times=1),
-        Case("silence once", cut("silence", 0), None, TWICE, times=1),
+        Case("hang once", fault(kind="hang"), None, TWICE, times=1, is_slow=True),
+        Case("silence once", cut("silence", 0), None, TWICE, times=1, is_slow=True),
         Case("reset once", cut("reset", 0), None, TWICE, times=1),
         Case("close once", cut("close", 0.01), None, TWICE, times=1),
         Case("garbage once", cut("garbage", 0), None, TWICE, times=1),
@@ -152,6 +176,20 @@ GROUPS: dict[str, list[Case]] = {
         Case("web page once", fault(kind="content_type"), None, TWICE, times=1),
     ],
 }
+
+
+KINDS = sum(map(len, GROUPS.values()))
+
+
+def drawn(dice: random.Random, n: int) -> list[Case]:
+    """`n` kinds: some of each group first, then the others, then all of them again."""
+    groups = [dice.sample(group, len(group)) for group in GROUPS.values()]
+    sure = [case for group in groups for case in group[:SURE]]
+    others = [case for group in groups for case in group[SURE:]]
+    cases = [*sure, *dice.sample(others, len(others))]
+    while len(cases) < n:
+        cases += cases[:KINDS]
+    return cases[:n]
 
 
 def down(count: int) -> list[Case]:

@@ -1,53 +1,50 @@
 """A model provider that fails in every way known: the run ends right, asks seldom, and charges no fault.
 
-The faults of a batch happen at once, each to an agent of its own whose model's name chooses the fault. What a
-process may spend on retries is limited, so a batch holds no more than that, and good calls earn it again.
+Many faults happen at once, each to an agent of its own whose model's name chooses the fault. What a process
+may spend on retries is limited, so a fault waits until good calls have earned what it may take; only the
+flood at the start takes whatever there is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from foundation.errors import Json
 from heavy_agents.llm import estimate_tokens
-from tests.hardening.fault import Fault, Findings, Mutation
+from tests.hardening.fault import Fault, Findings
 from tests.hardening.ground import Ground
 from tests.hardening.provider_cases import (
     FAULTY_ENDINGS,
-    GROUPS,
     HASTY,
     PRICE,
     SECRETS,
     TEXT,
     Case,
     down,
+    drawn,
 )
-from tests.support.audit import audit, begun_calls, counted_lost, sold
+from tests.hardening.provider_guards import MUTATIONS
+from tests.hardening.purse import Purse
+from tests.support.audit import begun_calls, counted_lost, sold
 from tests.support.model import Asked
 from tests.support.process import ServerProcess
 from tests.support.server import messages
 
-__all__ = ["FAULT", "absurd_is_believed", "asks_after_text", "asks_for_ever", "the_fault_costs"]
+__all__ = ["FAULT"]
 
-REPLICAS = 3
-# A retry is earned by five calls, and a process keeps ten at most.
-EARNING, DOWN = 50, 30
-GOOD = "good"
+BALANCE = 100_000_000
+AT_ONCE = 12
+LOOK_S = 0.02
+DOWN = 20
+# Of a provider that is down: a full budget of ten, and a fifth of a retry for each call.
+MOST_OF_DOWN = DOWN + 10 + DOWN // 5
+GOOD = Case("good", {"text": "fine"}, None)
 METRICS_TOKEN = "the-metrics-token-of-this-fault"
-BATCHES = (
-    ("too many requests", "statuses of a wrong question"),
-    ("statuses of a failing provider", "cut in the text"),
-    ("cut before the first token", "whole, but oddly ended"),
-    ("nonsense before the first token",),
-    ("passing troubles",),
-    ("down",),
-)
-KINDS = sum(map(len, GROUPS.values()))
+SETTINGS = {"METRICS_TOKEN": METRICS_TOKEN, "LOG_LEVEL": "info", "WORKER_SLOTS": "64"}
 
 # Any: documents of the wire.
 Document = dict[str, Any]
@@ -62,92 +59,110 @@ class Suffering:
     agent: UUID
 
 
+@dataclass
+class Place:
+    """A replica, what it can still retry, and what its clients were told of each model."""
+
+    replica: ServerProcess
+    headers: dict[str, str]
+    good: Suffering
+    purse: Purse = field(default_factory=Purse)
+    told: dict[str, Document] = field(default_factory=dict)
+
+    async def suffer(self, every: Sequence[Suffering]) -> None:
+        """Some of them at once."""
+        waiting = list(reversed(every))
+
+        async def next_ones() -> None:
+            while waiting:
+                await self._suffer(waiting.pop())
+
+        await asyncio.gather(*(next_ones() for _ in range(AT_ONCE)))
+
+    async def flood(self, every: Sequence[Suffering]) -> None:
+        """All of them at once, while there is nothing else."""
+        assert self.purse.reserve(10)
+        answers = await asyncio.gather(*(self.ask(each) for each in every))
+        self.told.update(zip((each.model for each in every), answers, strict=True))
+        self.purse.spent(10)
+
+    async def ask(self, each: Suffering) -> Document:
+        body: dict[str, Json] = {
+            "agentId": str(each.agent),
+            "messages": [{"role": "user", "content": "count for me"}],
+            "stream": True,
+        }
+        client = self.replica.client
+        with self.purse.earning():
+            answer = await client.post("/api/agent/execute", json=body, headers=self.headers)
+        assert answer.status_code == 200, answer.text
+        heard = messages(answer.text)
+        run_id = heard[0]["runId"]
+        receipt = (await client.get(f"/api/runs/{run_id}/receipt", headers=self.headers)).json()
+        return {"messages": heard, "receipt": receipt}
+
+    async def lost_calls(self) -> int:
+        headers = {"authorization": f"Bearer {METRICS_TOKEN}"}
+        return counted_lost((await self.replica.client.get("/metrics", headers=headers)).text)
+
+    async def _suffer(self, each: Suffering) -> None:
+        while not self.purse.reserve(each.case.most_retries):
+            await self._earn()
+        self.told[each.model] = await self.ask(each)
+        self.purse.spent(each.case.most_retries)
+
+    async def _earn(self) -> None:
+        if self.purse.has_room:
+            await self.ask(self.good)
+        else:
+            await asyncio.sleep(LOOK_S)
+
+
 async def perform(ground: Ground, findings: Findings) -> None:
     """A hit is a run whose provider has failed as it was to."""
-    person = await ground.person(balance=100_000_000)
+    person = await ground.person(balance=BALANCE)
     await ground.sql.execute("update switchyard.plans set per_minute = 1000000, per_hour = 1000000")
-    good = Suffering(Case(GOOD, {"text": "fine"}, None), GOOD, await _agent(ground, person, GOOD))
-    batches = await _batches(ground, person)
-    every = [each for batch in batches for each in batch]
+    good = await _suffering(ground, person, GOOD, model=GOOD.name)
+    every = [
+        await _suffering(ground, person, case, model=f"{case.name} {number}")
+        for number, case in enumerate(drawn(ground.dice, ground.n))
+    ]
+    flood = [await _suffering(ground, person, case, model=case.name) for case in down(DOWN)]
     await ground.model.play(
-        *(rule for each in every for rule in each.case.rules(each.model)), {"reply": {"text": "fine"}}
+        *(rule for each in [good, *flood, *every] for rule in each.case.rules(each.model))
     )
-    settings = {**HASTY, "METRICS_TOKEN": METRICS_TOKEN, "LOG_LEVEL": "info", "WORKER_SLOTS": "64"}
-    told: dict[str, Document] = {}
-    lost = 0
-    async with AsyncExitStack() as stack:
-        replicas = await asyncio.gather(
-            *(stack.enter_async_context(ground.replica(**settings)) for _ in range(REPLICAS))
-        )
-        waiting = list(reversed(batches))
-        token = ground.token(person)
-        await asyncio.gather(*(_suffer(each, token, good, waiting=waiting, told=told) for each in replicas))
-        calls = await ground.calls()
-        for replica in replicas:
-            headers = {"authorization": f"Bearer {METRICS_TOKEN}"}
-            lost += counted_lost((await replica.client.get("/metrics", headers=headers)).text)
-    _judge(findings, every, told, calls)
-    await _audit(ground, findings, calls, lost)
+    # One alone: what waits in the queue may go to any, and each has retries of its own.
+    async with ground.replica(log_file=None, **HASTY, **SETTINGS) as replica:
+        place = Place(replica, {"authorization": f"Bearer {ground.token(person)}"}, good)
+        await _suffer(place, every, flood=flood)
+        lost = await place.lost_calls()
+    calls, told = await ground.calls(), place.told
+    _judge(findings, [*flood, *every], told, calls)
+    charged = sum(answer["receipt"]["charged"] for answer in told.values())
+    await _look_at_money(ground, findings, person, calls=calls, lost=lost, charged=charged)
     _search(ground, findings, told)
+    findings.figure("kinds", len({each.case.name for each in every}))
+    findings.figure("calls", len(calls))
 
 
-async def _batches(ground: Ground, person: UUID) -> list[list[Suffering]]:
-    """As many as hold n faults together."""
-    batches: list[list[Suffering]] = []
-    number = count = 0
-    while count < ground.n:
-        names = BATCHES[number % len(BATCHES)]
-        cases = [case for name in names for case in (down(DOWN) if name == "down" else GROUPS[name])]
-        models = [f"{case.name} {number}" for case in cases]
-        batches.append(
-            [
-                Suffering(case, model, await _agent(ground, person, model))
-                for case, model in zip(cases, models, strict=True)
-            ]
-        )
-        number, count = number + 1, count + len(cases)
-    return batches
-
-
-async def _agent(ground: Ground, person: UUID, model: str) -> UUID:
+async def _suffering(ground: Ground, person: UUID, case: Case, *, model: str) -> Suffering:
     agent = await ground.agent(person, kind="chat", price=PRICE)
     await ground.sql.execute("update public.agents set ai_model = $2 where id = $1", agent, model)
-    return agent
+    return Suffering(case, model, agent)
 
 
-async def _suffer(
-    replica: ServerProcess,
-    token: str,
-    good: Suffering,
-    *,
-    waiting: list[list[Suffering]],
-    told: dict[str, Document],
-) -> None:
+async def _suffer(place: Place, every: Sequence[Suffering], *, flood: Sequence[Suffering]) -> None:
     # What is loaded by the first call belongs to no fault's time.
-    await _ask(replica, token, good)
-    while waiting:
-        batch = waiting.pop()
-        await asyncio.gather(*(_ask(replica, token, good) for _ in range(EARNING)))
-        answers = await asyncio.gather(*(_ask(replica, token, each) for each in batch))
-        told.update(zip((each.model for each in batch), answers, strict=True))
+    await place.ask(place.good)
+    await place.flood(flood)
+    await asyncio.gather(
+        *(place.suffer([each for each in every if each.case.is_slow is is_slow]) for is_slow in (True, False))
+    )
 
 
-async def _ask(replica: ServerProcess, token: str, each: Suffering) -> Document:
-    headers = {"authorization": f"Bearer {token}"}
-    body: dict[str, Json] = {
-        "agentId": str(each.agent),
-        "messages": [{"role": "user", "content": "count for me"}],
-        "stream": True,
-    }
-    answer = await replica.client.post("/api/agent/execute", json=body, headers=headers)
-    assert answer.status_code == 200, answer.text
-    heard = messages(answer.text)
-    run_id = heard[0]["runId"]
-    receipt = (await replica.client.get(f"/api/runs/{run_id}/receipt", headers=headers)).json()
-    return {"messages": heard, "receipt": receipt}
-
-
-def _judge(findings: Findings, every: list[Suffering], told: dict[str, Document], calls: list[Asked]) -> None:
+def _judge(
+    findings: Findings, every: Sequence[Suffering], told: dict[str, Document], calls: Sequence[Asked]
+) -> None:
     by_model: dict[str, list[Asked]] = {}
     for call in calls:
         by_model.setdefault(call.model, []).append(call)
@@ -155,18 +170,10 @@ def _judge(findings: Findings, every: list[Suffering], told: dict[str, Document]
         findings.hit(each.model in by_model)
         for mistake in _mistakes(each.case, told[each.model], by_model.get(each.model, [])):
             findings.violated(f"{each.case.name}: {mistake}")
-    # A full budget of ten, and a fifth of a retry for each call.
-    floods = Counter(
-        each.model.rpartition(" ")[2] for each in every for _ in by_model[each.model] if _is_down(each)
+    flooded = sum(len(asked) for model, asked in by_model.items() if model.startswith("down "))
+    findings.expect(
+        DOWN < flooded <= MOST_OF_DOWN, f"{flooded} calls to a provider that was down for {DOWN} runs"
     )
-    most = DOWN + 10 + DOWN // 5
-    for count in floods.values():
-        findings.expect(DOWN < count <= most, f"{count} calls of {DOWN} to a provider that is down")
-    findings.figure("kinds", KINDS)
-
-
-def _is_down(each: Suffering) -> bool:
-    return each.case.name.startswith("down ")
 
 
 def _mistakes(case: Case, told: Document, calls: list[Asked]) -> list[str]:
@@ -202,13 +209,22 @@ def _tokens(call: Asked, *, is_estimated: bool) -> int:
     return estimate_tokens(said) + estimate_tokens(TEXT)
 
 
-async def _audit(ground: Ground, findings: Findings, calls: list[Asked], lost: int) -> None:
-    """By itself: what a fault has cut near its end counts as a whole answer."""
-    for broken in await audit(ground.sql, calls, endings=FAULTY_ENDINGS):
-        findings.violated(f"audit: {broken}")
+async def _look_at_money(
+    ground: Ground, findings: Findings, person: UUID, *, calls: Sequence[Asked], lost: int, charged: int
+) -> None:
+    """What was sold is charged or counted as lost, and the account has changed by the charges alone."""
     journaled = {call.id for call in await begun_calls(ground.sql) if call.is_journaled}
     unjournaled = [call for call in sold(calls) if call.call_id not in journaled]
     findings.expect(lost == len(unjournaled), f"{lost} counted as lost of {len(unjournaled)}")
+    # Every answer to a good call is whole and the only one of its run.
+    of_good = sum(
+        1 + call.tokens["total_tokens"] for call in calls if call.model == GOOD.name and call.tokens
+    )
+    account = await ground.sql.fetchrow(
+        "select credits_remaining, held from public.credit_balances where user_id = $1", person
+    )
+    left, due = tuple(account or ()), of_good + charged
+    findings.expect(left == (BALANCE - due, 0), f"{due} were due of {BALANCE}, the account has {left}")
 
 
 def _search(ground: Ground, findings: Findings, told: dict[str, Document]) -> None:
@@ -218,75 +234,12 @@ def _search(ground: Ground, findings: Findings, told: dict[str, Document]) -> No
         findings.expect(secret not in written, f"{secret!r} was written or told")
 
 
-def asks_for_ever() -> None:
-    """Mutation: a turn and a process may be retried as often as they like."""
-    from heavy_agents.llm import asking
-    from heavy_agents.llm.budget import RetryBudget
-
-    asking.MAX_RETRIES = 5  # type: ignore[misc]
-    RetryBudget.take = lambda self: self is not None  # type: ignore[method-assign]
-    RetryBudget.retries = 5  # type: ignore[assignment,method-assign]
-
-
-def absurd_is_believed() -> None:
-    """Mutation: whatever a provider counts is charged."""
-    from heavy_agents.llm import accumulate
-
-    def told(usage: object) -> tuple[int, int] | None:
-        return (usage["prompt_tokens"], usage["completion_tokens"]) if isinstance(usage, dict) else None
-
-    accumulate._told = told
-
-
-def asks_after_text() -> None:
-    """Mutation: an answer that broke off after its first words is asked for again."""
-    from heavy_agents.llm.attempt import Attempt
-    from heavy_agents.llm.verdict import Setback, unavailable
-
-    def broken(self: Attempt, why: str) -> Setback:
-        setback = unavailable("the answer broke off", why=why, retries=self._retries)
-        return Setback(setback.error, why, outcome="cut", may_retry=True, retries=self._retries)
-
-    Attempt._broken = broken  # type: ignore[method-assign]
-
-
-def the_fault_costs() -> None:
-    """Mutation: a run that its provider has failed is charged what was used."""
-    from heavy_agents.credits import Blame, settlement
-    from heavy_agents.runs import meter
-
-    charge = settlement.charge
-
-    def always(blame: Blame, *arguments: Any, **named: Any) -> int:  # Any: passed on
-        del blame
-        return charge(Blame.NOBODY, *arguments, **named)
-
-    meter.charge = always
-
-
 FAULT = Fault(
     name="provider",
     promise="a provider that fails in every way known: right end, bounded retries, right charge",
-    full_n=25 * (KINDS + DOWN),
-    small_n=KINDS + DOWN,
+    full_n=1000,
+    small_n=20,
     perform=perform,
-    needs_audit=False,
-    mutations=(
-        Mutation("asks-for-ever", removes="the limits of retries", patch=f"{__name__}:asks_for_ever"),
-        Mutation(
-            "absurd-is-believed",
-            removes="the look whether a usage can be true",
-            patch=f"{__name__}:absurd_is_believed",
-        ),
-        Mutation(
-            "asks-after-text",
-            removes="that nothing is tried again once text was shown",
-            patch=f"{__name__}:asks_after_text",
-        ),
-        Mutation(
-            "the-fault-costs",
-            removes="that what the platform has failed costs nothing",
-            patch=f"{__name__}:the_fault_costs",
-        ),
-    ),
+    endings=FAULTY_ENDINGS,
+    mutations=MUTATIONS,
 )
