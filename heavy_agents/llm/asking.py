@@ -86,11 +86,20 @@ class Asking:
             # Not a retry: it is another request, and each quirk can make it another one once.
             self._quirks |= {setback.quirk}
             return True
-        if not setback.may_retry or self._retries_left <= 0 or not self._desk.budget.take():
+        pause_s = _pause_s(MAX_RETRIES - self._retries_left)
+        if not setback.may_retry or self._retries_left <= 0 or self._is_too_late(pause_s):
             return False
-        await asyncio.sleep(_pause_s(MAX_RETRIES - self._retries_left))
+        if not self._desk.budget.take():
+            return False
+        await asyncio.sleep(pause_s)
         self._retries_left -= 1
         return True
+
+    def _is_too_late(self, in_s: float) -> bool:
+        """Whether a try that begins then is given up at once: its answer would be bought for nobody."""
+        limits = self._desk.limits
+        due_s = self._began_s + min(limits.first_token_s, limits.turn_s)
+        return asyncio.get_running_loop().time() + in_s >= due_s
 
     def _log(self, setback: Setback) -> None:
         told = {"why": setback.why, "model": self._prompt.model[:100], "retries": setback.retries}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
 from foundation.errors import Json
+from tests.support.audit import COMPLETE
 
 if TYPE_CHECKING:
     from tests.hardening.ground import Ground
@@ -95,6 +96,7 @@ class Fault:
         small_n: for the ordinary tests; a few seconds.
         has_own_server: whether it gets a Postgres that nobody else uses, and may restart it.
         needs_audit: False where there is no database of ours to look into.
+        endings: how a journaled call may have ended as the model server saw it.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Fault:
     perform: Callable[[Ground, Findings], Awaitable[None]]
     mutations: tuple[Mutation, ...]
     needs_audit: bool = True
+    endings: Set[str] = COMPLETE
     has_own_server: bool = False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 import traceback
+from collections.abc import Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,14 +73,14 @@ async def perform(
                 await fault.perform(ground, findings)
             finally:
                 if fault.needs_audit:
-                    await _audit(ground, findings)
+                    await _audit(ground, findings, endings=fault.endings)
     except Exception:
         findings.violated(traceback.format_exc())
     return Report(fault, n, seed, mutation, findings, time.monotonic() - began_s)
 
 
-async def _audit(ground: Ground, findings: Findings) -> None:
-    for broken in await audit(ground.sql, await ground.calls()):
+async def _audit(ground: Ground, findings: Findings, *, endings: Set[str]) -> None:
+    for broken in await audit(ground.sql, await ground.calls(), endings=endings):
         findings.violated(f"audit: {broken}")
     open_holds = await ground.sql.fetch(
         "select l.user_id from switchyard.ledger l group by l.user_id having sum(l.held) <> 0"

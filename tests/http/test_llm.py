@@ -440,6 +440,16 @@ async def test_a_stream_that_is_silent_from_the_start_is_asked_for_again(hasty: 
     assert hasty.lost == 1
 
 
+async def test_nothing_is_asked_again_that_would_be_given_up_at_once(
+    outbound: Outbound, server: ModelServer
+) -> None:
+    async with asking(server.url, outbound, first_token_s=0.5, silence_s=0.3) as (model, metrics):
+        error, ear = await Bench(model, server, metrics).fail({"reply": fault(kind="silence", after=0)})
+
+    assert isinstance(error, ModelUnavailable)
+    assert len(ear.ids) == len(server.log.calls) == 1
+
+
 async def test_an_answer_without_a_head_is_waited_for_no_longer_than_for_a_first_token(hasty: Bench) -> None:
     error, ear = await hasty.fail({"reply": fault(kind="hang")})
 

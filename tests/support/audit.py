@@ -14,7 +14,7 @@ from http import HTTPStatus
 from tests.support.model import Asked
 from tests.support.tables import Connection
 
-__all__ = ["Begun", "audit", "begun_calls", "counted_lost", "sold"]
+__all__ = ["COMPLETE", "Begun", "audit", "begun_calls", "counted_lost", "sold"]
 
 COMPLETE = frozenset({"complete"})
 
