@@ -174,7 +174,9 @@ def _runs(ground: _Ground, engine: Engine) -> Runs:
         credits_owner=ground.settings.credits_owner,
         tracer=ground.observers.tracer,
     )
-    return Runs(ground.db, engine=engine, submitter=submitter, follower=Follower(ground.db, ground.hub))
+    pages = max(ground.settings.database_pool // 2, 1)
+    follower = Follower(ground.db, ground.hub, pages_at_once=pages)
+    return Runs(ground.db, engine=engine, submitter=submitter, follower=follower)
 
 
 def _watchers(ground: _Ground, engine: Engine, *, loop_limit_s: float) -> list[Service]:

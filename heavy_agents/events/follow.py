@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -28,9 +29,15 @@ class Page:
 
 
 class Follower:
-    def __init__(self, db: Database, hub: Hub) -> None:
+    def __init__(self, db: Database, hub: Hub, *, pages_at_once: int = 2) -> None:
+        """
+        Args:
+            pages_at_once: that all who follow read together; fewer than the database has connections, which
+                a crowd that comes back would else keep from everybody.
+        """
         self._db = db
         self._hub = hub
+        self._turn = asyncio.Semaphore(pages_at_once)
 
     async def read(
         self,
@@ -76,7 +83,8 @@ class Follower:
             while True:
                 if not is_level:
                     subscription.restart(after)
-                    page = await self.read(user_id, run_id, after=after, about_bytes=PIECE_BYTES)
+                    async with self._turn:
+                        page = await self.read(user_id, run_id, after=after, about_bytes=PIECE_BYTES)
                     if page.events:
                         after = page.events[-1].seq
                         yield page.events

@@ -175,3 +175,27 @@ async def test_what_is_told_of_a_run_made_just_now_is_what_its_log_says(database
         logged = await benched.events(UUID(made.run["run_id"]))
         assert made.begun == logged[:1]
         assert joined.begun == []
+
+
+async def test_a_crowd_that_reads_the_log_leaves_connections_to_others(database_url: str) -> None:
+    async def script(_ctx: Context) -> Answer:
+        return Answer("end")
+
+    async with bench(database_url, Scripted(script)) as benched:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+        await benched.events(run_id)
+        async with connected(database_url) as sql:
+            transaction = sql.transaction()
+            await transaction.start()
+            # Every page waits from now on.
+            await sql.execute("lock table switchyard.events in access exclusive mode")
+            crowd = [asyncio.create_task(benched.events(run_id)) for _ in range(30)]
+            await asyncio.sleep(0.2)
+
+            asked = await asyncio.wait_for(benched.runs.credits(benched.user), 4)
+
+            await transaction.rollback()
+        read = await asyncio.gather(*crowd)
+
+    assert asked["held"] == 0
+    assert {len(each) for each in read} == {2}
