@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from tests.hardening.catalogue import FAULTS
+from tests.hardening.fault import Fault
 
 __all__ = ["COLUMNS", "rows"]
 
@@ -28,16 +29,16 @@ Line = dict[str, Any]
 def rows(lines: list[Line]) -> list[str]:
     """One row a fault that was performed as it is, in the order of the catalogue."""
     newest = {line["name"]: line for line in lines if "mutation" not in line}
-    return [_row(newest[fault.name], fault.promise) for fault in FAULTS if fault.name in newest]
+    return [_row(newest[fault.name], fault) for fault in FAULTS if fault.name in newest]
 
 
-def _row(line: Line, promise: str) -> str:
+def _row(line: Line, fault: Fault) -> str:
     measured = ", ".join(f"{name} {value}" for name, value in line.items() if name not in NAMED)
     again = f"`python -m tests.hardening {line['name']} --n {line['n']} --seed {line['seed']}`"
     cells = (
         f"`{line['name']}`",
-        promise,
-        f"{line['n']:,}",
+        fault.promise,
+        f"{line['n']:,}" if line["n"] >= fault.full_n else f"{line['n']:,} of {fault.full_n:,}",
         f"{line['hits']:,}",
         str(line["violations"]),
         measured,

@@ -15,10 +15,12 @@ from tests.hardening.catalogue import FAULTS
 from tests.hardening.fault import Fault, Mutation
 from tests.hardening.run import perform
 from tests.support.database import DatabaseServer
+from tests.support.process import ROOT
 
 # A seed of the day, so that all guards have had their turn after some days.
 SEED = int(os.environ.get("SWITCHYARD_SEED") or datetime.date.today().toordinal())  # noqa: DTZ011
 MUTATIONS_A_RUN = 4
+COMMAND = "python -m tests.hardening"
 
 
 def _chosen() -> list[tuple[Fault, Mutation]]:
@@ -52,3 +54,11 @@ async def test_a_guard_taken_away_turns_its_fault_red(
 def test_every_fault_has_a_guard_and_a_name_of_its_own() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
     assert [fault.name for fault in FAULTS if not fault.mutations] == []
+
+
+def test_every_fault_has_its_row_on_the_page() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `") and COMMAND in row]
+    told = {row[0].removeprefix("| "): row[1] for row in rows}
+
+    assert told == {f"`{fault.name}`": fault.promise for fault in FAULTS}
