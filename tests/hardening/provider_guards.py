@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.hardening.fault import Mutation
-from tests.hardening.provider_cases import KINDS
+from tests.support.provider_cases import KINDS
 
 __all__ = [
     "MUTATIONS",

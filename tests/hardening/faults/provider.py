@@ -17,7 +17,12 @@ from foundation.errors import Json
 from heavy_agents.llm import estimate_tokens
 from tests.hardening.fault import Fault, Findings
 from tests.hardening.ground import Ground
-from tests.hardening.provider_cases import (
+from tests.hardening.provider_guards import MUTATIONS
+from tests.hardening.purse import Purse
+from tests.support.audit import begun_calls, counted_lost, sold
+from tests.support.model import Asked
+from tests.support.process import ServerProcess
+from tests.support.provider_cases import (
     FAULTY_ENDINGS,
     HASTY,
     PRICE,
@@ -27,11 +32,6 @@ from tests.hardening.provider_cases import (
     down,
     drawn,
 )
-from tests.hardening.provider_guards import MUTATIONS
-from tests.hardening.purse import Purse
-from tests.support.audit import begun_calls, counted_lost, sold
-from tests.support.model import Asked
-from tests.support.process import ServerProcess
 from tests.support.server import messages
 
 __all__ = ["FAULT"]
