@@ -41,6 +41,8 @@ PING_S = 5.0
 # One's own name is heard within milliseconds; after two that were not, nothing else is either.
 HEARD_WITHIN_S = 2 * PING_S
 COMPANY_S = 3 * PING_S
+# Of names: one that is heard is as good as all, and anybody who may connect can say a name.
+MOST_COMPANY = 1_000
 RECONNECT_MOST_S = 5.0
 
 
@@ -179,7 +181,8 @@ class PostgresHints:
             # Whoever has just come knows nobody yet.
             self._pending.ping = True
             self._news.set()
-        self._company[note.name] = _now_s()
+        if note.name in self._company or len(self._company) < MOST_COMPANY:
+            self._company[note.name] = _now_s()
         self._pass_on(note)
 
     def _hear_oneself(self) -> None:

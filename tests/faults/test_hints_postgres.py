@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from foundation.db import PoolDatabase
 from foundation.hints import PostgresHints, Queued
 from foundation.hints.notes import decode
-from foundation.hints.postgres import CHANNEL
+from foundation.hints.postgres import CHANNEL, MOST_COMPANY
 from foundation.telemetry import Metrics
 from tests.support.database import ask
 from tests.support.hearers import Hearer
@@ -167,3 +167,18 @@ async def test_behind_a_pooler_of_transactions_hints_are_known_not_to_arrive(
 
     assert {each["reason"] for each in logged if each["event"] == "hints_lost"} == {"NothingHeard"}
     assert "hints_heard" not in {each["event"] for each in logged}
+
+
+async def test_of_however_many_names_a_stranger_says_only_so_many_are_kept(database_url: str) -> None:
+    hearer, marker = Hearer(), uuid4()
+    async with heard(database_url, "one", hearer) as hints:
+        await ask(
+            database_url,
+            f"select count(pg_notify('{CHANNEL}', jsonb_build_object('name', n)::text))"  # noqa: S608
+            f" from generate_series(1, {MOST_COMPANY} + 100) n",
+        )
+        last = f'{{"name": "last", "stored": ["{marker.hex}"]}}'
+        await ask(database_url, f"select pg_notify('{CHANNEL}', '{last}')")
+        await hearer.until_told(marker)
+
+        assert len(hints._company) == MOST_COMPANY
