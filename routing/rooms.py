@@ -15,6 +15,7 @@ from foundation.telemetry import Health, Metrics, Tracer
 from heavy_agents.runs import Capacity, Runs
 from routing.arrivals import Arrivals
 from routing.readers import Readers
+from routing.stream import Tempo
 
 __all__ = ["Rooms", "rooms_of"]
 
@@ -39,6 +40,7 @@ class Rooms:
     arrivals: Arrivals
     readers: Readers = field(default_factory=Readers)
     tracer: Tracer = field(default_factory=Tracer)
+    stream_tempo: Tempo = field(default_factory=Tempo)
 
 
 async def rooms_of(request: Request) -> Rooms:

@@ -132,6 +132,35 @@ async def test_a_connection_that_is_dead_without_knowing_it_is_found_out(
     assert hearer.misses == 2
 
 
+async def test_what_is_told_last_still_leaves(
+    pair: tuple[PostgresHints, PostgresHints, Hearer, Hearer],
+) -> None:
+    """A process that goes has given its runs back a moment before."""
+    one, _, _, second = pair
+
+    one.queued([Queued(uuid4(), 0, "chat")])
+    await one.drain()
+    await one.stop()
+
+    await until(lambda: second.works == 1)
+
+
+async def test_a_database_that_does_not_answer_holds_up_nobody_who_leaves(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    async with relaying(parts.port or 0) as relay:
+        url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{relay.port}")).geturl()
+        async with heard(database_url, "other", Hearer()), heard(url, "one", Hearer()) as hints:
+            await until(lambda: hints._is_in_company)
+            relay.silence()
+
+            hints.queued([Queued(uuid4(), 0, "chat")])
+            with capture_logs() as logged:
+                async with asyncio.timeout(WITHIN_S):
+                    await hints.drain()
+
+            assert "hints_goodbye_late" in {each["event"] for each in logged}
+
+
 async def test_alone_on_its_database_a_process_tells_nothing(database_url: str) -> None:
     async with heard(database_url, "one", Hearer()) as hints:
         hints.stored({uuid4(): ()})

@@ -23,6 +23,7 @@ from foundation.errors import DatabaseUnavailable
 from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.ground import Ground
 from tests.hardening.insist import PAUSE_S, insist
+from tests.support.process import NO_TLS
 
 __all__ = ["FAULT"]
 
@@ -89,7 +90,7 @@ async def _write(
             stack.push_async_callback(pool.stop)
         clients = [
             await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False)
+                httpx2.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False, verify=NO_TLS)
             )
             for url in (urls[writer.number % 2], urls[1 - writer.number % 2])
         ]
