@@ -57,9 +57,8 @@ async def test_supabases_own_advisors_find_what_was_planted_and_nothing_else(
 
     answer = await SupabaseCli.on(tmp_path).run("db", "advisors", "--level=info", url=url)
 
-    planted, others = [], []
-    for each in answer["results"]:
-        (planted if "planted" in each["detail"] else others).append(each)
+    planted = [each for each in answer["results"] if "planted" in each["detail"]]
+    others = [each for each in answer["results"] if each not in planted]
     assert {each["name"] for each in planted} >= {rule.name for rule in RULES if rule.is_in_cli}
     assert {_kind(each) for each in others if each["name"] not in OF_USE} == AS_IT_SHALL_BE
     await drop(database_server, url)

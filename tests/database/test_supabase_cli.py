@@ -67,6 +67,16 @@ async def test_our_migrator_goes_on_where_the_cli_was(
     await drop(database_server, url)
 
 
+async def test_the_record_is_emptied_by_who_leaves(database_server: DatabaseServer, tmp_path: Path) -> None:
+    url = await bare_project(database_server)
+    await migrate(url, folder=MIGRATIONS)
+
+    await SupabaseCli.on(tmp_path).run("migration", "repair", "--status", "reverted", *VERSIONS, url=url)
+
+    assert await _history(url) == []
+    await drop(database_server, url)
+
+
 async def _history(url: str) -> list[tuple[object, ...]]:
     async with connected(url) as connection:
         return [tuple(row) for row in await connection.fetch(HISTORY)]
