@@ -126,5 +126,36 @@ async def test_an_adopted_agent_runs_and_its_run_is_in_the_apps_tables(app: App)
     assert said == "Closed on Sundays."
 
 
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("references public.agents (id) on delete set null", 1),
+        ("references public.agents (id) on delete set null, alter column agent_id set not null", 0),
+    ],
+)
+async def test_a_rule_of_the_apps_usage_table_keeps_no_run_from_ending(
+    app: App, rule: str, kept: int
+) -> None:
+    sql = app.sql
+    agent = await sql.agent(ADA)
+    claim = await sql.running(ADA, hold=2, agent_id=agent)
+    await sql.connection.execute("delete from public.agents where id = $1", agent)
+    constraint = "credit_usage_agent_id_fkey"
+    await sql.connection.execute(f"alter table public.credit_usage drop constraint {constraint}")
+    await sql.connection.execute("delete from public.credit_usage where agent_id is null")
+    await sql.connection.execute(
+        f"alter table public.credit_usage add constraint {constraint} foreign key (agent_id) {rule}"
+    )
+
+    ended = await sql.finish(claim, charge=2)
+
+    await sql.connection.execute("alter table public.credit_usage alter column agent_id drop not null")
+    noted = await sql.connection.fetchval(
+        "select count(*) from public.credit_usage where metadata ->> 'agent_id' = $1", str(agent)
+    )
+    assert ended["finished"] is True
+    assert noted == kept
+
+
 async def _as_ada(app: App, method: str, path: str, body: object = None) -> Answer:
     return await app.rest.request(method, path, role="authenticated", user=ADA, body=body)
