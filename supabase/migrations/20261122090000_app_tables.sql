@@ -59,9 +59,14 @@ begin
       ('messages', 'content', '{text,character varying}', true),
       ('messages', 'metadata', '{jsonb}', false),
       ('messages', 'created_at', '{timestamp with time zone}', false),
+      ('agent_functions', 'id', '{uuid}', true),
       ('agent_functions', 'agent_id', '{uuid}', true),
       ('agent_functions', 'name', '{text,character varying}', true),
+      ('agent_functions', 'function_type', null, true),
+      ('agent_functions', 'trigger_keywords', '{text[],character varying[]}', false),
       ('agent_functions', 'config', '{jsonb}', false),
+      ('agent_functions', 'is_enabled', '{boolean}', false),
+      ('agent_functions', 'execution_order', '{smallint,integer,bigint}', false),
       ('user_roles', 'user_id', '{uuid}', true),
       ('user_roles', 'role', null, true)
   ),
@@ -264,7 +269,8 @@ alter table public.agent_functions
   add column if not exists trigger_keywords text[] not null default '{}',
   add column if not exists config jsonb not null default '{}',
   add column if not exists is_enabled boolean not null default true,
-  add column if not exists execution_order integer not null default 0;
+  add column if not exists execution_order integer not null default 0,
+  add column if not exists created_at timestamptz not null default now();
 
 create index if not exists agent_functions_agent_idx on public.agent_functions (agent_id, execution_order);
 

@@ -32,6 +32,9 @@ OBSTACLES: Final = {
     "create unique index on public.credit_balances (user_id) where theme = 'dark'": (
         "user_id has to be unique in credit_balances"
     ),
+    "alter table public.agent_functions alter trigger_keywords type text using trigger_keywords::text": (
+        "agent_functions.trigger_keywords is text and has to be text[] or character varying[]"
+    ),
     "alter table public.credit_balances drop credits_remaining": (
         "credit_balances has no column credits_remaining"
     ),
@@ -64,6 +67,7 @@ GONE: Final = {
 }
 ADDED: Final = {
     "column": {
+        "agent_functions.created_at",
         *(f"agents.{name}" for name in ("config", "kind", "price", "railway_url", "tools")),
         "credit_balances.held",
         "credit_balances.usage_month",
