@@ -12,7 +12,6 @@ from tests.support.tables import connected
 
 FILES: Final = sorted(MIGRATIONS.glob("*.sql"))
 VERSIONS: Final = [file.name.partition("_")[0] for file in FILES]
-EARLIER: Final = FILES[:10]
 HISTORY: Final = (
     "select version, name, statements from supabase_migrations.schema_migrations order by version"
 )
@@ -42,28 +41,19 @@ async def test_a_push_brings_everything_and_a_second_one_nothing(
     await drop(database_server, migrated)
 
 
-async def test_the_cli_goes_on_where_our_migrator_was(
+async def test_the_cli_and_our_migrator_go_on_where_the_other_was(
     database_server: DatabaseServer, tmp_path: Path
 ) -> None:
     url = await bare_project(database_server)
-    cli = SupabaseCli.on(tmp_path, EARLIER)
-    await migrate(url, folder=tmp_path / "supabase" / "migrations")
-    cli.add(FILES)
+    cli = SupabaseCli.on(tmp_path, FILES[:8])
+    ours = await migrate(url, folder=tmp_path / "supabase" / "migrations")
+    cli.add(FILES[8:16])
 
-    pushed = await cli.push(url)
+    theirs = await cli.push(url)
 
-    assert pushed["migrations"] == [file.name for file in FILES[len(EARLIER) :]]
-    assert await migrate(url, folder=MIGRATIONS) == []
-    await drop(database_server, url)
-
-
-async def test_our_migrator_goes_on_where_the_cli_was(
-    database_server: DatabaseServer, tmp_path: Path
-) -> None:
-    url = await bare_project(database_server)
-    await SupabaseCli.on(tmp_path, EARLIER).push(url)
-
-    assert await migrate(url, folder=MIGRATIONS) == VERSIONS[len(EARLIER) :]
+    assert ours == VERSIONS[:8]
+    assert theirs["migrations"] == [file.name for file in FILES[8:16]]
+    assert await migrate(url, folder=MIGRATIONS) == VERSIONS[16:]
     await drop(database_server, url)
 
 
