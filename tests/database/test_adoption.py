@@ -108,6 +108,7 @@ async def test_a_function_in_the_way_stops_it_before_anything_is_changed(
 ) -> None:
     async with app_before_us(database_server) as (url, connection):
         before = await facts(connection), await rows(connection)
+        assert await _open(connection) == ["deduct_credits(uuid,integer)"]
 
         with pytest.raises(MigrationError, match=r"deduct_credits\(uuid,integer\) is there already: rename"):
             await migrate(url, folder=MIGRATIONS)
@@ -121,6 +122,7 @@ async def test_everything_in_the_way_is_said_at_once_and_stands_in_the_guide(
 ) -> None:
     async with app_before_us(database_server) as (_, connection):
         await connection.execute(guide_sql("rename"))
+        assert await _open(connection) == []
         await connection.execute(CHECK)
         for obstacle, complaint in OBSTACLES.items():
             assert await _complaint(connection, obstacle) == f"{complaint};", obstacle
@@ -193,6 +195,11 @@ async def test_the_app_is_as_before_once_we_have_left(database_server: DatabaseS
         assert left <= {"index", "comment", "table", "policy"}
         assert await rows(connection) == rows_before
         assert await connection.fetchval("select to_regnamespace('switchyard')") is None
+
+
+async def _open(connection: Connection) -> list[str]:
+    """Functions that write money for whoever calls them, as the guide finds them."""
+    return [row[0] for row in await connection.fetch(guide_sql("open"))]
 
 
 async def _complaint(connection: Connection, obstacle: str) -> str:
