@@ -25,6 +25,7 @@ FUNCTIONS = {
     "switchyard_agents_metrics(uuid,uuid)",
     "switchyard_agents_price(uuid)",
     "switchyard_agents_route(uuid,uuid)",
+    "switchyard_answers_settle(uuid,text,integer,uuid,jsonb)",
     "switchyard_artifacts_get(uuid,uuid,text)",
     "switchyard_audit()",
     "switchyard_blobs_read(uuid,text,text)",

@@ -130,6 +130,37 @@ async def test_releasing_for_age_and_settling_at_once_end_every_hold_once(sql: S
         assert await sql.money(user) == (100 - 2 * closed.count("settle"), 0)
 
 
+async def test_an_answer_is_noted_once_as_what_its_agent_was_used_for(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    agent = await sql.agent(user)
+    await sql.hold(user, 4, "k")
+
+    answers = await asyncio.gather(
+        *(
+            sql.call(
+                "answers_settle", user_id=user, key="k", credits=3, agent_id=agent, usage={"modelCalls": 1}
+            )
+            for _ in range(8)
+        )
+    )
+
+    noted = (await sql.call("agents_metrics", user_id=user, agent_id=agent))["recent_usage"]
+    assert {each["charged"] for each in answers} == {3}
+    assert [(each["credits_used"], each["operation_type"]) for each in noted] == [(3, "agent_runtime")]
+    assert await sql.money(user) == (7, 0)
+
+
+async def test_an_answer_that_was_released_is_noted_nowhere(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    agent = await sql.agent(user)
+    await sql.hold(user, 4, "k")
+    await sql.unhold(user, "k")
+
+    await sql.call("answers_settle", user_id=user, key="k", credits=3, agent_id=agent, usage={})
+
+    assert (await sql.call("agents_metrics", user_id=user, agent_id=agent))["total_calls"] == 0
+
+
 @pytest.mark.parametrize(
     ("damage", "rules"),
     [
