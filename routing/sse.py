@@ -16,9 +16,9 @@ import orjson
 
 from heavy_agents.events import Event
 from routing.batched import batched
-from routing.wire import event_message, run_url
+from routing.wire import event_message, light_message, run_url
 
-__all__ = ["HELLO", "PING", "blocks", "frame", "goodbye"]
+__all__ = ["HELLO", "PING", "blocks", "frame", "goodbye", "light_blocks"]
 
 # Milliseconds a browser waits before it comes back.
 HELLO: Final = b"retry: 1000\n\n"
@@ -38,6 +38,12 @@ def frame(run_id: UUID, event: Event) -> bytes:
         known = b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))
         event.encoded["sse", run_id] = known
     return known
+
+
+def light_blocks(events: Iterable[Event]) -> Iterator[bytes]:
+    """The frames of an answer that is no run: one client reads it, once."""
+    frames = (b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(light_message(event))) for event in events)
+    return map(b"".join, batched(frames))
 
 
 def goodbye(run_id: UUID) -> bytes:

@@ -24,6 +24,7 @@ Document = dict[str, Any]
 
 EXECUTE = "/api/agent/execute"
 VALIDATED = "/api/agent/execute-validated"
+RUNTIME = "/functions/v1/agent-runtime"
 SERVICE = {"x-railway-secret": SERVICE_SECRET}
 TREE = [
     each
@@ -108,7 +109,8 @@ def test_every_answer_has_an_example_that_is_one(described: Described) -> None:
         for each in told:
             where = (name, status, media_type, each)
             if media_type == "text/event-stream":
-                events = [{"$ref": "#/components/schemas/EventMessage"}] * len(messages(each))
+                event = content["itemSchema"]["properties"]["data"]["contentSchema"]
+                events = [event] * len(messages(each))
                 found = [described.mistakes(*pair) for pair in zip(events, messages(each), strict=True)]
                 assert not any(found), (where, found)
             else:
@@ -186,6 +188,7 @@ async def test_real_answers_are_those_described(
     }
     bodies = {
         EXECUTE: person.body(),
+        RUNTIME: person.body(),
         VALIDATED: {
             "userId": str(person.id),
             "agentId": str(person.agent_id),
