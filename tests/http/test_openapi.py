@@ -17,6 +17,7 @@ from tests.support.chat import ChatServer, chatting
 from tests.support.described import Described
 from tests.support.explorer import Answered
 from tests.support.judge import Judge
+from tests.support.light import RUNTIME, ask_runtime, light_agent
 from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServer, messages
 
 # Any: JSON documents.
@@ -24,7 +25,6 @@ Document = dict[str, Any]
 
 EXECUTE = "/api/agent/execute"
 VALIDATED = "/api/agent/execute-validated"
-RUNTIME = "/functions/v1/agent-runtime"
 SERVICE = {"x-railway-secret": SERVICE_SECRET}
 TREE = [
     each
@@ -220,6 +220,24 @@ async def test_real_answers_are_those_described(
         )
         if "application/json" in content:
             assert described.mistakes(content["application/json"]["schema"], answer.json()) == [], name
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_light_answer_is_as_described(
+    chat: ChatServer, described: Described, person: Person, *, is_streamed: bool
+) -> None:
+    agent = await light_agent(chat, person.id)
+
+    answer = await ask_runtime(person, agent, stream=is_streamed)
+
+    content = described.responses(f"POST {RUNTIME}")[200]["content"]
+    if is_streamed:
+        event = content["text/event-stream"]["itemSchema"]["properties"]["data"]["contentSchema"]
+        assert not any(described.mistakes(event, each) for each in messages(answer.text))
+    else:
+        schema = {"$ref": "#/components/schemas/LightAnswer"}
+        assert described.mistakes(schema, answer.json()) == []
+        assert described.mistakes(content["application/json"]["schema"], answer.json()) == []
 
 
 async def test_a_run_that_failed_is_answered_as_described(described: Described, person: Person) -> None:
