@@ -34,8 +34,9 @@ from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Observers, Pulse, Watchdog, observers_of
 from foundation.workers import WorkerPool
 from heavy_agents.agents import Equipment, Kind, equip, kinds
+from heavy_agents.edge import Edge, Expiry
 from heavy_agents.events import EventLog, Follower, Hub
-from heavy_agents.llm import Limits, Model
+from heavy_agents.llm import Model, configured_model
 from heavy_agents.runs import (
     BEATS_AT_ONCE,
     Agent,
@@ -88,10 +89,18 @@ def build(
     presence, readers, arrivals = _presence(ground, engine), Readers(), Arrivals(ground.health)
     api_keys = ApiKeys(ground.db, clock=ground.clock)
     authenticator = Authenticator(settings, outbound=ground.outbound, clock=ground.clock, api_keys=api_keys)
-    limits = _limits(ground)
+    limits, runs = _limits(ground), _runs(ground, engine)
+    edge = Edge(
+        settings,
+        ground.db,
+        runs=runs,
+        model=ground.model,
+        outbound=ground.outbound,
+        metrics=ground.metrics,
+    )
     rooms = Rooms(
         settings=settings,
-        runs=_runs(ground, engine),
+        runs=runs,
         capacity=(lambda: engine.capacity) if settings.role.executes_runs else (lambda: presence.of_all),
         authenticator=authenticator,
         api_keys=api_keys,
@@ -101,13 +110,14 @@ def build(
         clock=ground.clock,
         version=_version(settings),
         arrivals=arrivals,
+        edge=edge,
         readers=readers,
         tracer=ground.observers.tracer,
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
     watchers = _watchers(ground, engine, loop_limit_s=loop_limit_s)
-    above: list[Service] = [readers, engine, arrivals, Announcement(presence), *watchers]
+    above: list[Service] = [edge.light, readers, engine, arrivals, Announcement(presence), *watchers]
     return Backend(create_app(rooms), Lifecycle([*ground.services, *below, *above]), ground.health)
 
 
@@ -125,11 +135,12 @@ class _Ground:
     db: PoolDatabase
     hints: Hints
     hub: Hub
+    model: Model
 
     @property
     def services(self) -> list[Service]:
         """Whoever watches sees the others start and stop."""
-        return [self.outbound, *self.observers.services, self.db, self.hints, self.hub]
+        return [self.outbound, *self.observers.services, self.db, self.hints, self.hub, self.model]
 
 
 def _ground(settings: Settings) -> _Ground:
@@ -144,8 +155,9 @@ def _ground(settings: Settings) -> _Ground:
     )
     worker = new_worker_id(settings.railway_replica_id)
     hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
+    model = configured_model(settings, outbound, metrics=metrics, tracer=observers.tracer)
     hub = Hub(db, hints)
-    return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
+    return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub, model)
 
 
 def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
@@ -183,6 +195,7 @@ def _watchers(ground: _Ground, engine: Engine, *, loop_limit_s: float) -> list[S
     has_stream = ground.settings.nats_url is not None and engine.kinds
     return [
         *([Sweeper(ground.db, ground.hints, kinds=engine.kinds)] if has_stream else []),
+        Expiry(ground.db),
         Backlog(ground.db, metrics=ground.metrics, clock=ground.clock),
         Pulse(ground.health, ground.metrics),
         Watchdog(ground.metrics, ground.clock, limit_s=loop_limit_s),
@@ -218,8 +231,9 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     lease_db = PoolDatabase(settings.database_url, size=1 + BEATS_AT_ONCE)
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
-    model = _model(ground)
-    equipment = Equipment(model, _shelf(ground, process=workers, pages=pages), settings.run_token_limit)
+    equipment = Equipment(
+        ground.model, _shelf(ground, process=workers, pages=pages), settings.run_token_limit
+    )
     executes = settings.role.executes_runs
     engine = Engine(
         _floor(ground, lease_db, events=events, compute=workers),
@@ -230,7 +244,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         drain_s=settings.drain_seconds,
     )
     watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
-    return engine, [*watched, workers, pages, events, model] if executes else []
+    return engine, [*watched, workers, pages, events] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
@@ -264,24 +278,6 @@ def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
         processes=settings.process_workers,
         memory_mb=settings.process_memory_mb,
         allowed=("forecast.", *own),
-    )
-
-
-def _model(ground: _Ground) -> Model:
-    settings = ground.settings
-    base_url, api_key = settings.model_endpoint
-    limits = Limits(
-        first_token_s=settings.model_first_token_seconds,
-        silence_s=settings.model_silence_seconds,
-        turn_s=settings.model_turn_seconds,
-    )
-    return Model(
-        base_url=base_url,
-        api_key=api_key.get_secret_value() if api_key is not None else None,
-        outbound=ground.outbound,
-        metrics=ground.metrics,
-        limits=limits,
-        tracer=ground.observers.tracer,
     )
 
 

@@ -5,7 +5,7 @@ What happens at SIGTERM, in this order, all of it within DRAIN_SECONDS:
     1  readiness is withdrawn; new requests are refused, and told to come back
     2  no more runs are claimed
     3  every run is given back, so that another process goes on with it
-    4  readers and sockets are told to come back
+    4  readers and sockets are told to come back; light answers come to their end, or are released
     5  the listeners are closed; connections end, those that will not are cut
     6  the services stop
 

@@ -10,6 +10,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 from routing import (
     agent_health,
     agent_metrics,
+    agent_runtime,
     agents,
     conversations,
     credits,  # noqa: A004
@@ -32,6 +33,7 @@ __all__ = ["create_app"]
 AREAS = (
     execute,
     execute_validated,
+    agent_runtime,
     runs,
     events,
     conversations,

@@ -46,7 +46,9 @@ class Pace:
 PATIENT: Final = Pace()
 
 
-async def read_model(request: Request, model: type[Model], *, limit_bytes: int) -> tuple[Model, int]:
+async def read_model(
+    request: Request, model: type[Model], *, limit_bytes: int, pace: Pace = PATIENT
+) -> tuple[Model, int]:
     """The body as `model`, and its size in bytes.
 
     Raises:
@@ -56,7 +58,7 @@ async def read_model(request: Request, model: type[Model], *, limit_bytes: int) 
         InvalidBody: it is not what the model wants, with every field.
     """
     check_media_type(request)
-    body = await read_bytes(request, limit_bytes=limit_bytes)
+    body = await read_bytes(request, limit_bytes=limit_bytes, pace=pace)
     document = await parse(body)
     strangers = unknown_fields(document, model)
     if len(strangers) == MAX_ERRORS:

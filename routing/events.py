@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -28,29 +28,33 @@ from routing.stream import EventStream
 from routing.waiting import closing, unless_left
 from routing.wire import event_message
 
-__all__ = ["STREAMED", "event_stream", "router"]
+__all__ = ["SSE", "STREAMED", "event_stream", "router", "streamed"]
+
+# Any: a piece of an OpenAPI document.
+Piece = dict[str, Any]
 
 PAGE_EVENTS: Final = 200
 SSE: Final = "text/event-stream"
+
+
 # `itemSchema` is of OpenAPI 3.2; what reads only 3.1 passes over it, and finds no schema for a stream there.
-STREAMED: Final = {
-    SSE: {
-        "itemSchema": {
-            "type": "object",
-            "properties": {
-                "id": {"type": "string", "pattern": "^[0-9]+$"},
-                "event": {"type": "string", "enum": ["message", "reconnect"]},
-                "retry": {"type": "integer"},
-                "data": {
-                    "type": "string",
-                    "contentMediaType": "application/json",
-                    "contentSchema": {"$ref": "#/components/schemas/EventMessage"},
-                },
-            },
+def streamed(*messages: str, example: str) -> dict[str, Piece]:
+    """The content of an answer by events, each with one of these messages as its `data`."""
+    refs = [{"$ref": f"#/components/schemas/{message}"} for message in messages]
+    properties: Piece = {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string", "enum": ["message", "reconnect"]},
+        "retry": {"type": "integer"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": refs[0] if len(refs) == 1 else {"anyOf": refs},
         },
-        "example": STREAM,
     }
-}
+    return {SSE: {"itemSchema": {"type": "object", "properties": properties}, "example": example}}
+
+
+STREAMED: Final = streamed("EventMessage", example=STREAM)
 
 
 def router() -> APIRouter:

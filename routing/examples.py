@@ -23,6 +23,9 @@ __all__ = [
     "HEALTH",
     "KEYS",
     "KEY_ID",
+    "LIGHT_AGENT_ID",
+    "LIGHT_ANSWER",
+    "LIGHT_STREAM",
     "MADE_KEY",
     "METRICS",
     "NOT_READY",
@@ -41,6 +44,7 @@ Document = dict[str, Any]
 
 RUN_ID: Final = "019ab3c2-7d10-7c35-9f0e-52b1d9a8e4f6"
 AGENT_ID: Final = "00000000-0000-4000-a000-000000000002"
+LIGHT_AGENT_ID: Final = "00000000-0000-4000-a000-000000000003"
 CONVERSATION_ID: Final = "4b0c2f6e-9a51-4d3a-8e55-6c1f0c7a9d21"
 KEY_ID: Final = "9d1f5b34-2a77-4c6e-b1f8-3e5a70c2d916"
 FILE_NAME: Final = "forecast.csv"
@@ -80,6 +84,20 @@ _RUN_OF_PAGE: Final[Document] = {
     "eventsUrl": _EVENTS_URL,
 }
 
+LIGHT_ANSWER: Final[Document] = {
+    "response": "Monday to Friday, nine to five.",
+    "executionTime": 840,
+    "creditsUsed": 1,
+    "usage": {"modelCalls": 1, "inputTokens": 64, "outputTokens": 9},
+    "agentId": LIGHT_AGENT_ID,
+    "status": "succeeded",
+}
+LIGHT_STREAM: Final = (
+    f'id: 1\ndata: {{"type":"started","seq":1,"agentId":"{LIGHT_AGENT_ID}"}}\n\n'
+    'id: 2\ndata: {"type":"chunk","seq":2,"content":"Monday to Friday, nine to five.","step":"turn-1"}\n\n'
+    'id: 3\ndata: {"type":"done","seq":3,"response":"Monday to Friday, nine to five.","executionTime":840,'
+    '"creditsUsed":1,"usage":{"modelCalls":1,"inputTokens":64,"outputTokens":9}}\n\n'
+)
 ANSWER: Final[Document] = {
     "response": _TEXT,
     "executionTime": 1250,

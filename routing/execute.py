@@ -26,7 +26,7 @@ from routing.openapi import OF_BODIES, OF_CALLERS, Answer, json_body, operation
 from routing.parameters import IdempotencyKey, Prefer
 from routing.preferences import accepts, parse_key, parse_prefer
 
-__all__ = ["ENDED_WELL", "GOES_ON", "OF_RUNS", "router"]
+__all__ = ["ENDED_WELL", "EXAMPLE", "GOES_ON", "OF_RUNS", "SAID", "router"]
 
 EXAMPLE: Final = {
     "agentId": AGENT_ID,

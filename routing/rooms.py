@@ -12,6 +12,7 @@ from foundation.identity import ApiKeys, Authenticator
 from foundation.limits import RequestLimits
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Tracer
+from heavy_agents.edge import Edge
 from heavy_agents.runs import Capacity, Runs
 from routing.arrivals import Arrivals
 from routing.readers import Readers
@@ -24,7 +25,8 @@ __all__ = ["Rooms", "rooms_of"]
 class Rooms:
     """
     `capacity` is this process's, or that of all workers where none executes here. `readers` is a service:
-    drain it to end open streams. `arrivals` is one too: it turns away whoever comes during a drain.
+    drain it to end open streams. `arrivals` is one too: it turns away whoever comes during a drain. `edge`
+    does what an edge function does elsewhere.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Rooms:
     clock: Clock
     version: str
     arrivals: Arrivals
+    edge: Edge
     readers: Readers = field(default_factory=Readers)
     tracer: Tracer = field(default_factory=Tracer)
     stream_tempo: Tempo = field(default_factory=Tempo)

@@ -16,9 +16,9 @@ import orjson
 
 from heavy_agents.events import Event
 from routing.batched import batched
-from routing.wire import event_message, run_url
+from routing.wire import event_message, light_message, run_url
 
-__all__ = ["HELLO", "PING", "blocks", "frame", "goodbye"]
+__all__ = ["HELLO", "PING", "blocks", "frame", "goodbye", "light_blocks"]
 
 # Milliseconds a browser waits before it comes back.
 HELLO: Final = b"retry: 1000\n\n"
@@ -33,6 +33,12 @@ def blocks(run_id: UUID, events: Iterable[Event]) -> Iterator[bytes]:
 def frame(run_id: UUID, event: Event) -> bytes:
     """Made once, however many read it."""
     return event.encode_once(("sse", run_id), lambda: _frame(run_id, event))
+
+
+def light_blocks(events: Iterable[Event]) -> Iterator[bytes]:
+    """The frames of an answer that is no run: one client reads it, once."""
+    frames = (b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(light_message(event))) for event in events)
+    return map(b"".join, batched(frames))
 
 
 def goodbye(run_id: UUID) -> bytes:

@@ -23,6 +23,8 @@ __all__ = [
     "credits_document",
     "event_message",
     "key_document",
+    "light_document",
+    "light_message",
     "receipt_document",
     "run_document",
     "run_url",
@@ -58,14 +60,21 @@ def event_message(run_id: UUID, event: Event) -> dict[str, Json]:
     return _message(name, run_id, event, fields)
 
 
+def light_message(event: Event) -> dict[str, Json]:
+    """The message of an answer that is no run, and has no run's id."""
+    name, _, fields = MESSAGES[event.type]
+    return _message(name, None, event, fields)
+
+
 def socket_message(run_id: UUID, event: Event) -> dict[str, Json]:
     """The same on a socket; an event of a kind's own is named `agent_` and its own name."""
     _, name, fields = MESSAGES.get(event.type, ("", f"agent_{event.type}", tuple(event.data)))
     return _message(name, run_id, event, fields)
 
 
-def _message(name: str, run_id: UUID, event: Event, fields: tuple[str, ...]) -> dict[str, Json]:
-    envelope: dict[str, Json] = {"type": name, "runId": str(run_id), "seq": event.seq}
+def _message(name: str, run_id: UUID | None, event: Event, fields: tuple[str, ...]) -> dict[str, Json]:
+    whose = {} if run_id is None else {"runId": str(run_id)}
+    envelope: dict[str, Json] = {"type": name, **whose, "seq": event.seq}
     said = {field: event.data[field] for field in fields if field in event.data and field not in envelope}
     return envelope | said
 
@@ -96,6 +105,11 @@ def answer_document(run: Row) -> dict[str, Json]:
         "usage": run["usage"],
         "artifacts": [_artifact(run["run_id"], each) for each in run["artifacts"]],
     }
+
+
+def light_document(agent_id: UUID, done: Event) -> dict[str, Json]:
+    """What a light agent answered. It has no `runId`: there is nothing to come back to."""
+    return {**done.data, "agentId": str(agent_id), "status": "succeeded"}
 
 
 def accepted_document(run: Row) -> dict[str, Json]:

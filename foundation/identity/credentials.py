@@ -67,4 +67,7 @@ def _bearer(value: str) -> str:
     token = token.lstrip(" ")
     if scheme.lower() != "bearer" or not token:
         raise InvalidToken("the Authorization header must be: Bearer, a space and the access token")
+    if "," in token:
+        # No token has one: whoever is between has made one header of two.
+        raise ConflictingCredentials("authorization is offered more than once; send one")
     return token

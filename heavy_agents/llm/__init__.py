@@ -7,6 +7,7 @@ for each that gave something.
 """
 
 from heavy_agents.llm.attempt import Listener
+from heavy_agents.llm.configured import configured_model
 from heavy_agents.llm.errors import AgentMistake
 from heavy_agents.llm.estimate import estimate_tokens
 from heavy_agents.llm.model import Model
@@ -23,5 +24,6 @@ __all__ = [
     "Tokens",
     "ToolCall",
     "Turn",
+    "configured_model",
     "estimate_tokens",
 ]

@@ -9,9 +9,9 @@ from routing.answers.account import Credits, Keys, MadeKey
 from routing.answers.agents import AgentMetrics, Agents
 from routing.answers.conversations import Conversation, ConversationHead
 from routing.answers.problem import ProblemDocument, RunFailure
-from routing.answers.runs import Accepted, ExecuteAnswer, Receipt, Run, RunsPage
+from routing.answers.runs import Accepted, ExecuteAnswer, Receipt, Run, RunsPage, RuntimeAnswer
 from routing.answers.server import AgentHealth, Alive, MetricsSummary, Ready, WholeHealth
-from routing.answers.stream import EventMessage, EventsPage
+from routing.answers.stream import EventMessage, EventsPage, LightMessage
 
 __all__ = [
     "Accepted",
@@ -26,6 +26,7 @@ __all__ = [
     "EventsPage",
     "ExecuteAnswer",
     "Keys",
+    "LightMessage",
     "MadeKey",
     "MetricsSummary",
     "ProblemDocument",
@@ -34,5 +35,6 @@ __all__ = [
     "Run",
     "RunFailure",
     "RunsPage",
+    "RuntimeAnswer",
     "WholeHealth",
 ]

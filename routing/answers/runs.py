@@ -6,12 +6,21 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
 from routing.answers.agents import Price
 from routing.answers.words import AnyJson, Count, JsonObject, Status, Usage, Wire
 
-__all__ = ["Accepted", "ExecuteAnswer", "Outcome", "Receipt", "Run", "RunsPage"]
+__all__ = [
+    "Accepted",
+    "ExecuteAnswer",
+    "LightAnswer",
+    "Outcome",
+    "Receipt",
+    "Run",
+    "RunsPage",
+    "RuntimeAnswer",
+]
 
 
 class Artifact(Wire):
@@ -34,6 +43,21 @@ class Outcome(Wire):
 
 class ExecuteAnswer(Outcome):
     status: Literal["succeeded"]
+
+
+class LightAnswer(Wire):
+    """What a light agent answered. It has no `runId`: it is no run, and nothing of it is kept."""
+
+    response: str
+    execution_time: Count = Field(description="Milliseconds.")
+    credits_used: Count
+    agent_id: UUID
+    status: Literal["succeeded"]
+    usage: Usage
+
+
+class RuntimeAnswer(RootModel[LightAnswer | ExecuteAnswer]):
+    """A light agent's answer, or that of a run, which has a `runId`."""
 
 
 class Accepted(Wire):

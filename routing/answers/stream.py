@@ -8,7 +8,7 @@ from pydantic import Field
 
 from routing.answers.words import Count, OpenWire, Wire
 
-__all__ = ["EventMessage", "EventsPage"]
+__all__ = ["EventMessage", "EventsPage", "LightMessage"]
 
 
 class EventMessage(OpenWire):
@@ -32,6 +32,13 @@ class EventMessage(OpenWire):
     type: str
     run_id: UUID
     seq: int = Field(ge=1, description="Without gaps from 1; what to resume after.")
+
+
+class LightMessage(OpenWire):
+    """An event of a light answer: `started`, `chunk`, `done` and `error`, as a run's without `runId`."""
+
+    type: str
+    seq: int = Field(ge=1, description="Without gaps from 1.")
 
 
 class EventsPage(Wire):

@@ -17,6 +17,7 @@ from tests.support.chat import ChatServer, chatting
 from tests.support.described import Described
 from tests.support.explorer import Answered
 from tests.support.judge import Judge
+from tests.support.light import RUNTIME, ask_runtime, light_agent
 from tests.support.server import METRICS_TOKEN, SERVICE_SECRET, Person, TestServer, messages
 
 # Any: JSON documents.
@@ -108,7 +109,8 @@ def test_every_answer_has_an_example_that_is_one(described: Described) -> None:
         for each in told:
             where = (name, status, media_type, each)
             if media_type == "text/event-stream":
-                events = [{"$ref": "#/components/schemas/EventMessage"}] * len(messages(each))
+                event = content["itemSchema"]["properties"]["data"]["contentSchema"]
+                events = [event] * len(messages(each))
                 found = [described.mistakes(*pair) for pair in zip(events, messages(each), strict=True)]
                 assert not any(found), (where, found)
             else:
@@ -186,6 +188,7 @@ async def test_real_answers_are_those_described(
     }
     bodies = {
         EXECUTE: person.body(),
+        RUNTIME: person.body(),
         VALIDATED: {
             "userId": str(person.id),
             "agentId": str(person.agent_id),
@@ -217,6 +220,24 @@ async def test_real_answers_are_those_described(
         )
         if "application/json" in content:
             assert described.mistakes(content["application/json"]["schema"], answer.json()) == [], name
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_a_light_answer_is_as_described(
+    chat: ChatServer, described: Described, person: Person, *, is_streamed: bool
+) -> None:
+    agent = await light_agent(chat, person.id)
+
+    answer = await ask_runtime(person, agent, stream=is_streamed)
+
+    content = described.responses(f"POST {RUNTIME}")[200]["content"]
+    if is_streamed:
+        event = content["text/event-stream"]["itemSchema"]["properties"]["data"]["contentSchema"]
+        assert not any(described.mistakes(event, each) for each in messages(answer.text))
+    else:
+        schema = {"$ref": "#/components/schemas/LightAnswer"}
+        assert described.mistakes(schema, answer.json()) == []
+        assert described.mistakes(content["application/json"]["schema"], answer.json()) == []
 
 
 async def test_a_run_that_failed_is_answered_as_described(described: Described, person: Person) -> None:

@@ -73,7 +73,9 @@ class LifeOfAccounts(RuleBasedStateMachine):
             return self._refused(call, KeyConflict)
         if before is None and amount > account.available:
             return self._refused(call, InsufficientCredits)
-        self._do(call)
+        answer = self._do(call)
+        assert answer["is_new"] is (before is None)
+        assert answer["charged"] == (None if before is None else before.charged)
         if before is None:
             account.open(key, amount)
         return None

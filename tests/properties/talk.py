@@ -27,11 +27,12 @@ class Talk:
 
 
 @contextmanager
-def talk(url: str) -> Iterator[Talk]:
+def talk(url: str, *, size: int = 1) -> Iterator[Talk]:
+    """`size`: how many calls may be made at once."""
     # With a factory the runner leaves the thread's current loop, which is pytest's, alone.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         stack = AsyncExitStack()
-        sql = runner.run(stack.enter_async_context(talking(url, size=1)))
+        sql = runner.run(stack.enter_async_context(talking(url, size=size)))
         try:
             yield Talk(runner, sql)
         finally:

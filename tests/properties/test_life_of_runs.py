@@ -8,8 +8,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from foundation.errors import InternalError
 from tests.properties.machine import LifeOfRuns
+from tests.properties.patched import patched
 from tests.properties.talk import Talk
-from tests.support.tables import Connection
 
 # The same examples every time, none shrunk: what counts is that one is found.
 HUNT = settings(
@@ -64,14 +64,14 @@ def test_the_invariants_hold_whatever_happens(fresh: Talk) -> None:
 @pytest.mark.parametrize("guard", GUARDS)
 def test_without_a_guard_an_invariant_breaks(fresh: Talk, guard: str) -> None:
     function, code, without = GUARDS[guard]
-    fresh.do(_patch(fresh.sql.connection, function, code, without))
+    fresh.do(patched(fresh.sql.connection, function, code, without))
 
     with pytest.raises(AssertionError):
         run_state_machine_as_test(_on(fresh), settings=HUNT)
 
 
 def test_without_the_ledgers_unique_indexes_a_hold_may_be_closed_twice(fresh: Talk) -> None:
-    fresh.do(_patch(fresh.sql.connection, *CLOSED_ONCE))
+    fresh.do(patched(fresh.sql.connection, *CLOSED_ONCE))
     fresh.do(
         fresh.sql.connection.execute(
             "drop index switchyard.ledger_hold_closed_once, switchyard.ledger_key_once"
@@ -83,7 +83,7 @@ def test_without_the_ledgers_unique_indexes_a_hold_may_be_closed_twice(fresh: Ta
 
 
 def test_with_the_ledgers_unique_indexes_even_wrong_code_closes_a_hold_once(fresh: Talk) -> None:
-    fresh.do(_patch(fresh.sql.connection, *CLOSED_ONCE))
+    fresh.do(patched(fresh.sql.connection, *CLOSED_ONCE))
     user = fresh.do(fresh.sql.user(balance=10))
     fresh.do(fresh.sql.hold(user, 4, "k"))
     fresh.do(fresh.sql.settle(user, "k", 3))
@@ -101,10 +101,3 @@ def _on(talk: Talk) -> type[LifeOfRuns]:
             super().__init__(talk)
 
     return Life
-
-
-async def _patch(connection: Connection, function: str, code: str, without: str) -> None:
-    """Replace a part of a function by its source in the catalog."""
-    source: str = await connection.fetchval("select pg_get_functiondef($1::text::regproc)", function)
-    assert code in source
-    await connection.execute(source.replace(code, without))

@@ -90,6 +90,14 @@ class Sql(Tables):
     async def unhold(self, user: UUID, key: str) -> Claim:
         return await self._ask("credits_release", user_id=user, key=key)
 
+    async def expire_holds(self, *, after_s: float, limit: int = 100) -> Claim:
+        """{released, more} of the holds of requests."""
+        return await self._ask("credits_expire", after_s=after_s, limit=limit)
+
+    async def route(self, user: UUID, agent: UUID) -> Claim:
+        """{available, agent}: what decides where a request goes."""
+        return await self._ask("agents_route", user_id=user, agent_id=agent)
+
     async def submit(
         self,
         user: UUID,

@@ -112,6 +112,16 @@ class Tables:
             UUID(str(run_id)),
         )
 
+    async def age_hold(self, user: UUID, key: str, *, by_s: float) -> None:
+        """As if a request had been held that much earlier."""
+        await self.connection.execute(
+            "update switchyard.request_holds set held_at = held_at - make_interval(secs => $3)"
+            " where user_id = $1 and key = $2",
+            user,
+            key,
+            by_s,
+        )
+
     async def wipe(self) -> None:
         """Empty every table, the append-only ledger too; the plans stay."""
         tables = await self.connection.fetch(

@@ -85,6 +85,11 @@ def test_no_credentials_are_told_from_bad_ones_and_none_is_shown_in_a_repr() -> 
         read_credentials({"apikey": "the anon key of supabase-js"})
 
 
+def test_two_tokens_that_somebody_has_joined_are_two() -> None:
+    with pytest.raises(ConflictingCredentials):
+        read_credentials({"authorization": "Bearer one, Bearer two"})
+
+
 def test_a_key_that_is_sent_twice_under_two_spellings_is_refused() -> None:
     with pytest.raises(ConflictingCredentials):
         read_credentials({"x-api-key": "a", "X-Api-Key": "a"})

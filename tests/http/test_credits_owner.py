@@ -1,0 +1,184 @@
+"""Who charges: in all three settings, by every door, and never twice though edge and backend are both live.
+
+The edge function is there by the SQL functions it calls: it holds and settles under the same keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from foundation.settings import CreditsOwner
+from tests.support.chat import ChatServer, chatting
+from tests.support.database import DatabaseServer, drop, fresh_database
+from tests.support.light import ask_runtime, ledger, light_agent, money
+from tests.support.server import SERVICE_SECRET, Document, Person, assert_problem
+
+PRICE: Document = {"flat": 3}
+PAID = [("hold", 0), ("settle", -3)]
+KEY = {"idempotency-key": "order-1"}
+
+
+@pytest.fixture(scope="module", params=list(CreditsOwner), ids=lambda owner: owner.value)
+async def owner(request: pytest.FixtureRequest) -> CreditsOwner:
+    found: CreditsOwner = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+async def chat(database_server: DatabaseServer, owner: CreditsOwner) -> AsyncIterator[ChatServer]:
+    url = await fresh_database(database_server)
+    async with chatting(url, credits_owner=owner.value) as running:
+        yield running
+        assert await running.server.sql.fetchval("select public.switchyard_audit()") == []
+    await drop(database_server, url)
+
+
+@pytest.fixture
+async def person(chat: ChatServer) -> AsyncIterator[Person]:
+    async with chat.server.person(balance=10) as somebody:
+        yield somebody
+
+
+async def heavy(chat: ChatServer, person: Person) -> UUID:
+    return await chat.server.agent(person.id, price=PRICE)
+
+
+async def test_a_light_answer_is_charged_unless_nobody_charges(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await light_agent(chat, person.id, price=PRICE)
+
+    answer = await ask_runtime(person, agent, headers=KEY)
+    again = await ask_runtime(person, agent, headers=KEY)
+
+    is_charged = owner is not CreditsOwner.OFF
+    assert answer.json()["creditsUsed"] == (3 if is_charged else 0)
+    assert again.status_code == (422 if is_charged else 200)
+    assert await ledger(chat.server, person) == (PAID if is_charged else [])
+
+
+async def test_a_run_that_is_executed_is_charged_by_the_backend_alone(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    body = person.body() | {"agentId": str(await heavy(chat, person))}
+
+    for _ in range(2):
+        answer = await person.client.post("/api/agent/execute", json=body, headers=KEY)
+        assert answer.status_code == 200, answer.text
+
+    assert await ledger(chat.server, person) == (PAID if owner is CreditsOwner.BACKEND else [])
+
+
+async def test_a_run_an_edge_function_sends_along_is_charged_by_the_backend_alone(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    body: Document = {
+        "userId": str(person.id),
+        "agentId": str(await light_agent(chat, person.id, price=PRICE)),
+        "agentConfig": {"name": "Sent along"},
+        "messages": [{"role": "user", "content": "hello"}],
+        "stream": False,
+    }
+
+    async with chat.server.client(**{"x-railway-secret": SERVICE_SECRET}) as edge:
+        for _ in range(2):
+            answer = await edge.post("/api/agent/execute-validated", json=body, headers=KEY)
+            assert answer.status_code == 200, answer.text
+
+    assert await ledger(chat.server, person) == (PAID if owner is CreditsOwner.BACKEND else [])
+
+
+async def test_a_run_by_the_edges_own_contract_is_charged_once(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await heavy(chat, person)
+
+    answers = await asyncio.gather(*(ask_runtime(person, agent, headers=KEY) for _ in range(5)))
+
+    assert len({answer.json()["runId"] for answer in answers}) == 1
+    assert await ledger(chat.server, person) == ([] if owner is CreditsOwner.OFF else PAID)
+
+
+async def test_a_key_the_edge_has_answered_is_not_answered_here(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await light_agent(chat, person.id, price=PRICE)
+    await _edge(chat, person, "hold", key="light:order-1", amount=3)
+    await _edge(chat, person, "settle", key="light:order-1", amount=3)
+
+    answer = await ask_runtime(person, agent, headers=KEY)
+
+    if owner is CreditsOwner.OFF:
+        assert answer.status_code == 200
+    else:
+        assert_problem(answer, 422, "key_conflict")
+    assert await ledger(chat.server, person) == PAID
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+async def test_a_run_the_edge_has_paid_for_or_held_for_is_not_paid_for_here_again(
+    chat: ChatServer, owner: CreditsOwner, person: Person, *, is_settled: bool
+) -> None:
+    agent = await heavy(chat, person)
+    if owner is CreditsOwner.CALLER:
+        await _edge(chat, person, "hold", key="heavy:1:order-1", amount=3)
+        if is_settled:
+            await _edge(chat, person, "settle", key="heavy:1:order-1", amount=3)
+
+    answer = await ask_runtime(person, agent, headers=KEY)
+
+    assert answer.status_code == 200, answer.text
+    assert await ledger(chat.server, person) == ([] if owner is CreditsOwner.OFF else PAID)
+
+
+async def test_a_key_that_paid_for_an_answer_pays_for_no_run(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    light, run = await light_agent(chat, person.id, price=PRICE), await heavy(chat, person)
+
+    await ask_runtime(person, light, headers=KEY)
+    await ask_runtime(person, run, headers=KEY)
+
+    assert await money(chat.server, person) == ((10, 0) if owner is CreditsOwner.OFF else (4, 0))
+
+
+async def test_a_run_that_is_refused_is_not_charged_and_asked_again_it_is(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await chat.agent(person.id, price=PRICE)  # a chat, which wants to be asked something
+    refused = await ask_runtime(person, agent, " ", headers=KEY)
+
+    after = await money(chat.server, person)
+    answer = await ask_runtime(person, agent, "hello", headers=KEY)
+    again = await ask_runtime(person, agent, "hello", headers=KEY)
+
+    assert_problem(refused, 422, "invalid_body")
+    assert after == (10, 0)
+    assert again.json() == answer.json()
+    assert await money(chat.server, person) == ((10, 0) if owner is CreditsOwner.OFF else (7, 0))
+
+
+async def test_whoever_cannot_pay_is_refused_where_somebody_charges(
+    chat: ChatServer, owner: CreditsOwner
+) -> None:
+    async with chat.server.person(balance=2) as poor:
+        agents = (await light_agent(chat, poor.id, price=PRICE), await heavy(chat, poor))
+        answers = [await ask_runtime(poor, agent) for agent in agents]
+
+        for answer in answers:
+            if owner is CreditsOwner.OFF:
+                assert answer.status_code == 200
+            else:
+                refused = assert_problem(answer, 402, "insufficient_credits")
+                assert (refused["needed"], refused["available"]) == (3, 2)
+        assert await ledger(chat.server, poor) == []
+
+
+async def _edge(chat: ChatServer, person: Person, what: str, *, key: str, amount: int) -> None:
+    """What the edge function does with the account."""
+    query = f"select public.switchyard_credits_{what}(p_user_id => $1, p_key => $2, p_credits => $3)"
+    await chat.server.sql.fetchval(query, person.id, key, amount)
