@@ -8,7 +8,7 @@ from foundation.errors import DatabaseUnavailable, HeavyError, NotConfigured
 
 __all__ = ["DatabaseCheck"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_OFFSET_S = 30.0
 
 
