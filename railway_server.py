@@ -135,7 +135,8 @@ class _Ground:
 def _ground(settings: Settings) -> _Ground:
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
+    clock, metrics = GuidedClock(), Metrics()
+    outbound = Outbound(extra_ca_file=settings.extra_ca_file)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     health = Health(clock)
     health.register("database", DatabaseCheck(db, clock))
