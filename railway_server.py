@@ -25,7 +25,7 @@ from foundation.clock import Clock, GuidedClock
 from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
 from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
-from foundation.identity import ApiKeys, Authenticator
+from foundation.identity import ApiKeys, Authenticator, run_tokens_of
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
@@ -103,6 +103,7 @@ def build(
         arrivals=arrivals,
         readers=readers,
         tracer=ground.observers.tracer,
+        run_tokens=run_tokens_of(settings, clock=ground.clock),
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.

@@ -17,6 +17,7 @@ from routing import (
     execute,
     execute_validated,
     health,
+    key_set,
     keys,
     metrics,
     runs,
@@ -40,6 +41,7 @@ AREAS = (
     agent_metrics,
     keys,
     agent_health,
+    key_set,
 )
 PROBES = (health, metrics)
 
