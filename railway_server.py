@@ -17,14 +17,13 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from foundation.clock import Clock, GuidedClock
-from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
+from foundation.db import DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
+from foundation.hints import Hints, hints_of
 from foundation.identity import ApiKeys, Authenticator, run_tokens_of
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
@@ -33,7 +32,7 @@ from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Observers, Pulse, Watchdog, observers_of
 from foundation.workers import WorkerPool
-from heavy_agents.agents import Equipment, Kind, equip, kinds
+from heavy_agents.agents import Equipment, Forwarding, Kind, equip, kinds
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import (
@@ -145,21 +144,9 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
+    hints = hints_of(settings, db, name=worker, metrics=metrics, health=health)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
-
-
-def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
-    """A transaction pooler keeps no session, so that nobody can listen through it."""
-    assert settings.database_url is not None  # noqa: S101 - checked before
-    if settings.nats_url is not None:
-        hints = NatsHints(settings.nats_url, metrics=metrics)
-        health.register("nats", hints.check, is_needed=False)
-        return hints
-    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
-        return Deaf()
-    return PostgresHints(settings.database_url, db, name=name, metrics=metrics)
 
 
 def _version(settings: Settings) -> str:
@@ -221,7 +208,9 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
     model = _model(ground)
-    equipment = Equipment(model, _shelf(ground, process=workers, pages=pages), settings.run_token_limit)
+    forwarding = _forwarding(ground)
+    shelf = _shelf(ground, process=workers, pages=pages)
+    equipment = Equipment(model, shelf, settings.run_token_limit, forwarding)
     executes = settings.role.executes_runs
     engine = Engine(
         _floor(ground, lease_db, events=events, compute=workers),
@@ -232,7 +221,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         drain_s=settings.drain_seconds,
     )
     watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
-    return engine, [*watched, workers, pages, events, model] if executes else []
+    return engine, [*watched, workers, pages, events, model, forwarding] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
@@ -284,6 +273,16 @@ def _model(ground: _Ground) -> Model:
         metrics=ground.metrics,
         limits=limits,
         tracer=ground.observers.tracer,
+    )
+
+
+def _forwarding(ground: _Ground) -> Forwarding:
+    return Forwarding(
+        ground.settings,
+        tokens=run_tokens_of(ground.settings, clock=ground.clock),
+        outbound=ground.outbound,
+        metrics=ground.metrics,
+        clock=ground.clock,
     )
 
 

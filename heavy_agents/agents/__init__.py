@@ -7,8 +7,9 @@ from heavy_agents.agents.chat import ChatAgent
 from heavy_agents.agents.context import Context
 from heavy_agents.agents.equip import Equipment, Kind, equip
 from heavy_agents.agents.forecast import ForecastAgent
+from heavy_agents.agents.remote import Forwarding
 
-__all__ = ["ChatAgent", "Context", "Equipment", "ForecastAgent", "Kind", "equip", "kinds"]
+__all__ = ["ChatAgent", "Context", "Equipment", "ForecastAgent", "Forwarding", "Kind", "equip", "kinds"]
 
 
 def kinds(equipment: Equipment, *, metrics: Metrics, default_model: str) -> list[Kind]:

@@ -102,6 +102,7 @@ class Execution:
         self._journal = Journal(floor.db, lease, claim)
         self._context = Context(
             run_id=self.run_id,
+            user_id=UUID(claim["user_id"]),
             attempt=claim["epoch"],
             request=request,
             db=floor.db,
@@ -111,7 +112,7 @@ class Execution:
             meter=self._meter,
             compute=floor.compute,
             tracer=floor.tracer,
-            is_stopping=self._stop.done,
+            stopping=lambda: self._stop.result() if self._stop.done() else None,
             # After a lost worker text was seen before, or waited for too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
@@ -174,7 +175,7 @@ class Execution:
                 if not self.lease.holds:
                     return Stop.LOST
                 if self._floor.clock.monotonic() >= self._deadline_s:
-                    return Stop.DEADLINE
+                    self.stop(Stop.DEADLINE)
         finally:
             await self._end(work)
 

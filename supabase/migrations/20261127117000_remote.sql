@@ -157,11 +157,11 @@ begin
   ) then
     return null;
   end if;
-  select jsonb_build_object('seq', e.seq, 'relayed', e.data -> 'relayed') into v_found
+  select jsonb_build_object('seq', e.seq, 'relayed', e.data -> '@relayed') into v_found
   from switchyard.events e
   where e.run_id = p_run_id
-    and jsonb_typeof(e.data -> 'relayed') = 'number'
-    and (p_upto is null or (e.data ->> 'relayed')::numeric <= p_upto)
+    and jsonb_typeof(e.data -> '@relayed') = 'number'
+    and (p_upto is null or (e.data ->> '@relayed')::numeric <= p_upto)
   order by e.seq desc
   limit 1;
   return coalesce(v_found, jsonb_build_object('seq', 1, 'relayed', 0));
