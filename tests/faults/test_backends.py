@@ -119,7 +119,7 @@ async def test_a_cancel_here_is_a_cancel_there(pair: Pair) -> None:
 
 
 async def test_a_killed_server_here_loses_and_repeats_no_word(pair: Pair) -> None:
-    await pair.model.play(words("here", 150))
+    await pair.model.play(words("here", 80))
     run_id, seen = await pair.begin(await pair.agent(), "say here"), Seen()
     following = asyncio.create_task(follow(pair, run_id, seen))
     await until_told(seen, 10)
@@ -131,9 +131,14 @@ async def test_a_killed_server_here_loses_and_repeats_no_word(pair: Pair) -> Non
     await follow(pair, run_id, seen)
 
     assert 10 <= told < len(seen)
+    steps = await pair.near.sql.fetch(
+        "select name from switchyard.steps where run_id = $1 order by finished_at", UUID(run_id)
+    )
+    # The claim that has got on is no failed attempt.
+    assert [row["name"] for row in steps] == ["forward", "forward.2", "answer"]
     assert seen_wrongly(seen, await pair.seen(run_id)) == []
     assert [message["type"] for message in seen if message["type"] == "retry"] == []
-    assert transcript(seen) == seen[-1]["response"] == text_of("here", 150)
+    assert transcript(seen) == seen[-1]["response"] == text_of("here", 80)
     assert await pair.log(pair.near, run_id) == await pair.log(pair.far, await pair.far_run())
     assert (
         await pair.far.sql.fetchval("select max(epoch) from switchyard.runs where agent_id is not null") == 1
@@ -141,8 +146,28 @@ async def test_a_killed_server_here_loses_and_repeats_no_word(pair: Pair) -> Non
     assert len(await pair.model.calls()) == 1
 
 
+async def test_a_server_here_that_leaves_ends_nothing_there(pair: Pair) -> None:
+    await pair.model.play(words("leave", 80))
+    run_id, seen = await pair.begin(await pair.agent(), "say leave"), Seen()
+    following = asyncio.create_task(follow(pair, run_id, seen))
+    await until_told(seen, 5)
+
+    assert await pair.near.server.terminate(within_s=30) == 0
+    await following
+    await pair.near.start()
+    await follow(pair, run_id, seen)
+
+    assert seen_wrongly(seen, await pair.seen(run_id)) == []
+    assert transcript(seen) == seen[-1]["response"] == text_of("leave", 80)
+    asked = await pair.far.sql.fetchval(
+        "select cancel_requested_at from switchyard.runs where id = $1", await pair.far_run()
+    )
+    assert asked is None
+    assert len(await pair.model.calls()) == 1
+
+
 async def test_a_killed_server_there_takes_back_what_it_says_again(pair: Pair) -> None:
-    await pair.model.play(words("there", 120))
+    await pair.model.play(words("there", 60))
     run_id, seen = await pair.begin(await pair.agent(), "say there"), Seen()
     following = asyncio.create_task(follow(pair, run_id, seen))
     await until_told(seen, 10)
@@ -153,13 +178,13 @@ async def test_a_killed_server_there_takes_back_what_it_says_again(pair: Pair) -
 
     assert seen_wrongly(seen, await pair.seen(run_id)) == []
     assert [message["step"] for message in seen if message["type"] == "retry"] == ["turn-1"]
-    assert transcript(seen) == seen[-1]["response"] == text_of("there", 120)
+    assert transcript(seen) == seen[-1]["response"] == text_of("there", 60)
     assert await pair.log(pair.near, run_id) == await pair.log(pair.far, await pair.far_run())
     assert (await money(pair, run_id))[1] == 0
 
 
 async def test_a_connection_that_breaks_loses_and_repeats_no_word(pair: Pair) -> None:
-    await pair.model.play(words("cut", 120))
+    await pair.model.play(words("cut", 80))
     run_id, seen = await pair.begin(await pair.agent(), "say cut"), Seen()
     following = asyncio.create_task(follow(pair, run_id, seen))
     for chunks, count in ((5, 700), (20, 333), (40, 1)):
@@ -170,7 +195,7 @@ async def test_a_connection_that_breaks_loses_and_repeats_no_word(pair: Pair) ->
     await following
 
     assert seen_wrongly(seen, await pair.seen(run_id)) == []
-    assert transcript(seen) == seen[-1]["response"] == text_of("cut", 120)
+    assert transcript(seen) == seen[-1]["response"] == text_of("cut", 80)
     assert await pair.log(pair.near, run_id) == await pair.log(pair.far, await pair.far_run())
     assert len(await pair.model.calls()) == 1
 

@@ -8,6 +8,7 @@ Each is a real process behind a front with TLS; before the far one lies a networ
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -186,5 +187,5 @@ async def paired(near_url: str, far_url: str, folder: Path) -> AsyncIterator[Pai
         )
         for side in (near, far):
             stack.push_async_callback(side.close)
-            await side.start()
+        await asyncio.gather(near.start(), far.start())
         yield Pair(near, far, relay, model)

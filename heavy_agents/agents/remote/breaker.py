@@ -14,7 +14,7 @@ from typing import Final
 __all__ = ["Breaker"]
 
 FAILURES: Final = 5
-FIRST_REST_S: Final = 5.0
+FIRST_REST_S: Final = 2.0
 LONGEST_REST_S: Final = 60.0
 
 
