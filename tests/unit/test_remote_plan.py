@@ -1,4 +1,4 @@
-"""Which runs go to another backend, what that is sent, and what is refused because it cannot be done there."""
+"""Which runs go to another backend, what that is sent, and what is refused as it cannot be done there."""
 
 from __future__ import annotations
 
