@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Protocol
 
@@ -82,9 +83,12 @@ class BackendSettings(BaseSettings):
 
     @field_validator("extra_ca_file")
     @classmethod
-    def _is_file(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError
+    def _is_bundle(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+            except OSError as error:  # a file that holds no certificate is one, too
+                raise ValueError from error
         return value
 
 

@@ -18,7 +18,7 @@ from tests.support.certificate import certificate_for
 from tests.support.chat import ChatServer, ask, chatting
 from tests.support.database import DatabaseServer, drop, fresh_database
 from tests.support.forwarding import as_pem, fresh_key
-from tests.support.other import Other, Told, chunk, done, error, serve_other
+from tests.support.other import EXECUTE, Other, Told, chunk, done, error, serve_other
 from tests.support.server import Document, Person, TestServer, assert_problem, until
 from tests.support.transcript import transcript
 from tests.support.web import serve_web
@@ -302,6 +302,24 @@ async def test_patience_ends(here: Here, person: Person) -> None:
 
     assert (end["code"], end["creditsUsed"], end["response"]) == ("backend_failed", 0, "so far")
     assert 2 < len(here.other.followed) < 30
+
+
+async def test_a_cancel_before_the_other_has_answered_ends_the_run_it_has_begun(
+    here: Here, person: Person
+) -> None:
+    here.other.play(Told(is_silent=True), Told([BEGUN]))
+    agent = await here.chat.agent(person.id, railway_url=here.other.url)
+    body = person.body(agentId=str(agent))
+    headers = {"Prefer": "respond-async"}
+    begun = await person.client.post("/api/agent/execute", json=body, headers=headers)
+    await here.other.web.until_asked(EXECUTE)
+
+    await person.client.post(f"/api/runs/{begun.json()['runId']}/cancel")
+    await until(lambda: _is_cancelled(here))
+
+    first, second = here.other.begun
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+    assert (await person.client.get(begun.json()["eventsUrl"])).text.count('"code":"cancelled"') == 1
 
 
 async def _is_cancelled(here: Here) -> bool:

@@ -141,7 +141,10 @@ def test_what_is_no_private_key_on_p256_is_refused_and_not_repeated(
     assert "short-secret" not in line
 
 
-def test_a_file_of_authorities_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    (line,) = mistakes(monkeypatch, EXTRA_CA_FILE="/nowhere/ca.pem")
+@pytest.mark.parametrize("name", ["absent.pem", "empty.pem", "."])
+def test_a_file_of_authorities_must_hold_some(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path("empty.pem").touch()
 
-    assert line.startswith("EXTRA_CA_FILE: got '/nowhere/ca.pem'")
+    (line,) = mistakes(monkeypatch, EXTRA_CA_FILE=name)
+
+    assert line.startswith(f"EXTRA_CA_FILE: got '{name}'")

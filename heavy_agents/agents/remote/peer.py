@@ -120,13 +120,15 @@ class Peer:
         except CUT as error:
             why = type(error).__name__
         except HeavyError:
-            # The guard: where the address leads nothing may be asked.
-            log.exception("backend_blocked", backend=self.origin, setting="PRIVATE_BACKENDS")
-            raise Refused("blocked", NotConfigured("the agent's own backend has a private address")) from None
+            why = ""
         except RuntimeError:
             if not session.is_closed:
                 raise
             raise Away("stopping") from None
+        if not why:
+            # The guard: where the address leads nothing may be asked.
+            log.error("backend_blocked", backend=self.origin, setting="PRIVATE_BACKENDS")
+            raise Refused("blocked", NotConfigured("the agent's own backend has a private address"))
         self._fails("unreachable")
         raise Away(f"unreachable_{why}")
 
