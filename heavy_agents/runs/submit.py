@@ -22,7 +22,7 @@ from heavy_agents.events import Event
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
 from heavy_agents.runs.lease import LEASE_S
-from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest, Sender
 from heavy_agents.runs.seen import SeenAgents
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S
 from heavy_agents.runs.traced import stored_with_trace
@@ -39,7 +39,8 @@ RETRY_S = 0.2
 class Order:
     """What a caller asks for. `size_bytes` decides where, not what.
 
-    `given` is the agent itself, as a row would have it, from a service that has checked it.
+    `given` is the agent itself, as a row would have it, from a service that has checked it, or from `sender`,
+    another backend, which then charges for the run whoever does here.
     """
 
     user_id: UUID
@@ -50,6 +51,7 @@ class Order:
     metadata: dict[str, Json] | None = None
     idempotency_key: str | None = None
     given: dict[str, Json] | None = None
+    sender: Sender | None = None
     size_bytes: int = 0  # of the body; a large one is worked on off the loop
 
     @property
@@ -170,7 +172,7 @@ class Submitter:
                 self._seen.keep(order.agent_id, agent)
             return agent
         price = await self._db.call("switchyard_agents_price", agent_id=order.agent_id)
-        return AgentSnapshot.given(order.agent_id, order.given, price=price)
+        return AgentSnapshot.given(order.agent_id, order.given, price=price, sender=order.sender)
 
     async def _hash(self, order: Order) -> str:
         return await asyncio.to_thread(order.body_hash) if order.is_large else order.body_hash()
@@ -218,7 +220,8 @@ class Submitter:
         raise AssertionError("unreachable")
 
     def _arguments(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
-        is_charged = self._credits_owner is CreditsOwner.BACKEND
+        owner = self._credits_owner if order.sender is None else CreditsOwner.CALLER
+        is_charged = owner is CreditsOwner.BACKEND
         packed = pack_input(order.input)
         return {
             "run_id": str(new_run_id()),
@@ -232,7 +235,7 @@ class Submitter:
             "metadata": order.metadata or {},
             "key": order.idempotency_key,
             "body_hash": order.body_hash(),
-            "credits_owner": self._credits_owner.value,
+            "credits_owner": owner.value,
             "hold_credits": agent.price.ceiling if is_charged else 0,
             "deadline_s": agent.deadline_s,
             "queue_deadline_s": QUEUE_DEADLINE_S,
