@@ -63,11 +63,12 @@ class LightAnswer:
             },
         )
 
-    def fail(self, error: HeavyError, *, charged: int) -> None:
+    def fail(self, error: HeavyError) -> None:
+        """Nothing is charged."""
         self.error = error
         partial = self.text or None
         self._add(
-            "failed", {"error": error.detail, "code": error.code, "response": partial, "creditsUsed": charged}
+            "failed", {"error": error.detail, "code": error.code, "response": partial, "creditsUsed": 0}
         )
 
     async def follow(self) -> AsyncIterator[list[Event]]:

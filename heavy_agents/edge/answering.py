@@ -71,6 +71,15 @@ class Work:
     hold_key: str | None  # None: nothing is held
 
 
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """`due`: whole credits."""
+
+    text: str
+    used: Usage
+    due: int
+
+
 class Answering:
     def __init__(
         self,
@@ -130,11 +139,12 @@ class Answering:
     async def answer(self, work: Work, answer: LightAnswer) -> None:
         """Always ends `answer`, and its hold unless the database is away."""
         error: HeavyError | None = None
+        spoken: _Spoken | None = None
         try:
             async with asyncio.timeout(LIMIT_S):
-                response, usage, due = await self._respond(work, answer)
-            charged = await self._settled(work, due, usage)
-            answer.succeed(response, charged=charged, usage=usage)
+                spoken = await self._respond(work, answer)
+            charged = await self._settled(work, spoken)
+            answer.succeed(spoken.text, charged=charged, usage=spoken.used)
         except HeavyError as refused:
             error = refused
         except TimeoutError:
@@ -147,18 +157,27 @@ class Answering:
             error = InternalError("something went wrong on our side")
         finally:
             if error is not None:
-                log.warning("light_answer_failed", code=error.code)
-                answer.fail(error, charged=await self._released(work))
+                await self._end(work, answer, error=error, spoken=spoken)
 
-    async def _respond(self, work: Work, answer: LightAnswer) -> tuple[str, Usage, int]:
-        """The text, what it has used, and the whole credits that are due for it."""
+    async def _end(
+        self, work: Work, answer: LightAnswer, *, error: HeavyError, spoken: _Spoken | None
+    ) -> None:
+        """Release, and say why; but what was charged after all, though nobody heard of it, is an answer."""
+        charged = await self._released(work)
+        if charged and spoken is not None:
+            answer.succeed(spoken.text, charged=charged, usage=spoken.used)
+        else:
+            log.warning("light_answer_failed", code=error.code)
+            answer.fail(error)
+
+    async def _respond(self, work: Work, answer: LightAnswer) -> _Spoken:
         question, plan = work.question, work.plan
         notes = await self._calls.notes(
             work.fired.called, agent_id=question.agent.id, message=question.newest
         )
         if (reply := work.fired.reply) is not None:
             answer.say(reply)
-            return reply, Usage(), REPLY_CREDITS
+            return _Spoken(reply, Usage(), REPLY_CREDITS)
         prompt = await asyncio.to_thread(self._prompt, question, plan, notes=notes)
         listener = _Listener(answer)
         try:
@@ -166,7 +185,8 @@ class Answering:
         except AgentMistake as mistake:
             raise ModelUnavailable(mistake.message) from None
         text, price = _text(turn, answer), question.agent.snapshot.price
-        return text, listener.used, charge(Blame.NOBODY, price, listener.used, elapsed_ms=answer.elapsed_ms)
+        due = charge(Blame.NOBODY, price, listener.used, elapsed_ms=answer.elapsed_ms)
+        return _Spoken(text, listener.used, due)
 
     def _prompt(self, question: Question, plan: Plan, *, notes: Sequence[str]) -> Prompt:
         """Off the loop: a conversation may be two million characters."""
@@ -178,16 +198,16 @@ class Answering:
             limit_tokens=self._token_limit,
         )
 
-    async def _settled(self, work: Work, due: int, usage: Usage) -> int:
+    async def _settled(self, work: Work, spoken: _Spoken) -> int:
         if work.hold_key is None:
             return 0
         question = work.question
         return await self._account.settle_answer(
             question.user_id,
             key=work.hold_key,
-            amount=due,
+            amount=spoken.due,
             agent_id=question.agent.id,
-            usage=usage.to_json(),
+            usage=spoken.used.to_json(),
         )
 
     async def _released(self, work: Work) -> int:

@@ -148,6 +148,25 @@ async def test_what_takes_longer_than_the_drain_is_ended_and_not_charged(
     assert await sql.ledger(user) == [("opening", 10, 0), ("hold", 0, 1), ("release", 0, -1)]
 
 
+async def test_a_drain_that_is_cut_short_still_tells_and_releases(
+    sql: Sql, provider: ModelServer, outbound: Outbound
+) -> None:
+    user = await sql.user()
+    agent = await sql.agent(user)
+    await provider.play(HANGS)
+
+    async with answering(sql, provider, outbound, drain_s=60.0) as answers:
+        answer = await answers.begin(await question(sql, user, agent))
+        await provider.log.until_called(1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await answers.drain()
+
+        assert (await answer.ended()).data["code"] == "draining"
+
+    assert await sql.money(user) == (10, 0)
+
+
 async def test_what_a_process_leaves_held_that_dies_is_released_by_another(sql: Sql) -> None:
     user = await sql.user(balance=10)
     await sql.hold(user, 3, "light:of-one-that-died")

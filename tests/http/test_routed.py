@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.chat import ChatServer
+from tests.support.chat import ChatServer, chatting
 from tests.support.light import RUNTIME, add_function, ask_runtime, ledger, light_agent, money
 from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem, messages
 
@@ -56,6 +56,16 @@ async def test_an_edge_function_may_ask_for_its_user(chat: ChatServer, person: P
 
     assert answer.status_code == 200, answer.text
     assert await money(chat.server, person) == (999, 0)
+
+
+async def test_a_server_that_executes_no_runs_answers_light_agents(database_url: str) -> None:
+    async with chatting(database_url, role="web") as chat, chat.server.person() as person:
+        agent = await light_agent(chat, person.id)
+
+        light = await ask_runtime(person, agent)
+        heavy = await ask_runtime(person, person.agent_id, headers={"prefer": "respond-async"})
+
+    assert (light.status_code, heavy.status_code, heavy.json()["status"]) == (200, 202, "queued")
 
 
 async def test_what_is_wrong_first_is_what_is_heard(chat: ChatServer, server: TestServer) -> None:
