@@ -20,7 +20,7 @@ from routing.problems import problem_of
 __all__ = ["Cors"]
 
 METHODS: Final = ("GET", "POST", "DELETE")
-# `apikey` and `x-client-info` come with every request of supabase-js.
+# What supabase-js may send is among them: the second half of this list.
 TAKEN: Final = (
     "Authorization",
     "Cache-Control",
@@ -28,9 +28,14 @@ TAKEN: Final = (
     "Last-Event-ID",
     "Prefer",
     "X-Request-Id",
-    "apikey",
     "x-api-key",
+    "apikey",
+    "baggage",
+    "traceparent",
+    "tracestate",
     "x-client-info",
+    "x-region",
+    "x-retry-count",
 )
 SHOWN: Final = (
     "Content-Disposition",

@@ -33,7 +33,7 @@ class Ground:
 
     database_url: str
     gateway: Gateway
-    model_url: str
+    model: ModelProcess
     control_url: str
     canary_url: str
 
@@ -44,7 +44,7 @@ class Ground:
             "RAILWAY_BACKEND_SECRET": SECRET,
             "ALLOWED_ORIGINS": ORIGIN,
             "CREDITS_OWNER": owner,
-            "OPENAI_BASE_URL": self.model_url,
+            "OPENAI_BASE_URL": self.model.url,
             "OPENAI_API_KEY": MODEL_KEY,
         }
 
@@ -68,7 +68,7 @@ class Pair:
             "CREDITS_OWNER": self.owner,
             "BACKEND_URL": self.backend_url,
             "CONTROL_URL": self.ground.control_url,
-            "MODEL_URL": self.ground.model_url.removesuffix("/v1"),
+            "MODEL_URL": self.ground.model.url.removesuffix("/v1"),
             "CANARY_URL": self.ground.canary_url,
             "ORIGIN": ORIGIN,
         }
@@ -120,4 +120,4 @@ async def open_ground(database_url: str) -> AsyncIterator[Ground]:
         serve_web() as canary,
         open_control(sql, gateway, canary) as control_url,
     ):
-        yield Ground(database_url, gateway, model.url, control_url, canary.url)
+        yield Ground(database_url, gateway, model, control_url, canary.url)

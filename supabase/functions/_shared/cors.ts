@@ -5,7 +5,7 @@
 import { HeavyError } from "./errors.ts";
 
 const METHODS = "POST, OPTIONS";
-// `apikey` and `x-client-info` come with every request of supabase-js.
+// What supabase-js may send is among them: the second half of this list.
 const TAKEN = [
   "Accept",
   "Accept-Language",
@@ -17,10 +17,14 @@ const TAKEN = [
   "Last-Event-ID",
   "Prefer",
   "X-Request-Id",
-  "apikey",
-  "traceparent",
   "x-api-key",
+  "apikey",
+  "baggage",
+  "traceparent",
+  "tracestate",
   "x-client-info",
+  "x-region",
+  "x-retry-count",
 ];
 const SHOWN = [
   "Idempotency-Replayed",

@@ -52,6 +52,16 @@ Deno.test("a page of another origin may not ask", async () => {
   }
 });
 
+Deno.test("whatever supabase-js sends along may be asked with", async () => {
+  const always = "authorization, x-client-info, apikey, content-type";
+  const sometimes = "x-retry-count, traceparent, tracestate, baggage, x-region";
+
+  const answer = await preflight(ORIGIN, `${always}, ${sometimes}`);
+
+  await answer.body?.cancel();
+  assert.ok(answer.ok, `${answer.status}`);
+});
+
 Deno.test("a header that is not taken may not be asked with", async () => {
   await problem(await preflight(ORIGIN, "x-railway-secret"), 403, "origin_not_allowed");
 });

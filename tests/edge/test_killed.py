@@ -1,0 +1,46 @@
+"""What an edge function leaves that is killed in the middle of an answer: a hold, released in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+
+from tests.support.deno import running_function
+from tests.support.pairs import Pairs
+from tests.support.process import NO_TLS
+from tests.support.tables import Tables, connected
+
+ANSWER = " ".join(f"word{number}" for number in range(200))
+
+
+async def test_a_function_that_is_killed_in_an_answer_charges_nobody(pairs: Pairs, tmp_path: Path) -> None:
+    pair = await pairs.of("backend")
+    ground = pair.ground
+    await ground.model.play({"reply": {"text": ANSWER, "between_s": 0.1}})
+    async with connected(ground.database_url) as sql:
+        tables = Tables(sql)
+        user = await tables.user()
+        body = {"agentId": str(await tables.agent(user)), "messages": [{"role": "user", "content": "go"}]}
+        headers = {"authorization": f"Bearer {ground.gateway.forge.token(user)}"}
+
+        async with running_function(tmp_path / "log", **pair.settings) as url:
+            await _read_until("word3", url, body={**body, "stream": True}, headers=headers)
+            assert await tables.ledger(user) == [("opening", 10, 0), ("hold", 0, 1)]
+        await sql.fetchval("select public.switchyard_credits_expire(0, 100)")
+
+        assert await tables.ledger(user) == [("opening", 10, 0), ("hold", 0, 1), ("release", 0, -1)]
+        assert await sql.fetchval("select public.switchyard_audit()") == []
+
+
+async def _read_until(word: str, url: str, *, body: dict[str, object], headers: dict[str, str]) -> None:
+    async with (
+        httpx2.AsyncClient(trust_env=False, verify=NO_TLS, timeout=60) as client,
+        client.stream("POST", url, json=body, headers=headers) as answer,
+    ):
+        seen = ""
+        async for text in answer.aiter_text():
+            seen += text
+            if word in seen:
+                return
+    raise AssertionError(seen)
