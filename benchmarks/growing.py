@@ -15,6 +15,7 @@ from benchmarks.garbage import garbage
 from benchmarks.growth_doors import doors
 from benchmarks.history import History, write_people, write_runs
 from benchmarks.hot_paths import HotPaths, Taken
+from benchmarks.purging import purging
 from benchmarks.queues import queues
 from benchmarks.report import write_figures
 from tests.support.database import DatabaseServer
@@ -37,6 +38,7 @@ class Growth:
     calls: int
     queued: Sequence[int]
     lives: int
+    purge_s: float
     rounds: int
 
 
@@ -47,18 +49,26 @@ async def measure(growth: Growth, *, json_file: Path | None) -> None:
         events=min(FEW_RUNS, growth.history.runs) * growth.history.events_a_run,
         long_events=min(FEW_RUNS, growth.history.long_events),
     )
+    tables = []
     async with _databases(few, growth.history) as (server, urls):
-        tables = [
-            await _functions(growth, urls),
-            *[each async for each in queues(urls[FULL], growth.queued, rounds=growth.rounds)],
-            await doors(urls, calls=growth.calls, rounds=growth.rounds),
-            await garbage(await server.create(), lives=growth.lives, rounds=growth.rounds),
-        ]
-    for table in tables:
-        table.print()
+        # Each as soon as it is there: all together take an hour.
+        async for table in _tables(growth, server, urls):
+            table.print()
+            tables.append(table)
     if json_file is not None:
         figures = [asdict(each) for table in tables for each in table.medians()]
         write_figures(json_file, figures, about=asdict(growth))
+
+
+async def _tables(growth: Growth, server: DatabaseServer, urls: Mapping[str, str]) -> AsyncIterator[Table]:
+    yield await _functions(growth, urls)
+    async for table in queues(urls[FULL], growth.queued, rounds=growth.rounds):
+        yield table
+    yield await doors(urls, calls=growth.calls, rounds=growth.rounds)
+    yield await garbage(await server.create(), lives=growth.lives, rounds=growth.rounds)
+    # Last: it takes the past away.
+    for table in await purging(urls[FULL], growth.history, calls=growth.calls, lasts_s=growth.purge_s):
+        yield table
 
 
 @asynccontextmanager

@@ -1,9 +1,9 @@
 """What calls of the database cost when a million runs are stored, beside a database that has hardly any.
 
-    python benchmarks/growth.py [--runs N] [--events N] [--queued N …] [--lives N] [--rounds R]
+    python benchmarks/growth.py [--runs N] [--events N] [--queued N …] [--lives N] [--purge-s S] [--rounds R]
 
-Every function that a run, its reader or its owner calls; then with long queues, after many short lives, and
-through the server's door.
+Every function that a run, its reader or its owner calls; then with long queues, after many short lives,
+through the server's door, and beside a purge.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=30, help="calls of each function in a round")
     parser.add_argument("--queued", type=int, nargs="*", default=[10_000, 100_000], help="lengths of queues")
     parser.add_argument("--lives", type=int, default=100_000, help="runs that come and go, for the garbage")
+    parser.add_argument("--purge-s", type=float, default=600, help="how long old runs are purged at most")
     told = parser.parse_args()
 
     from benchmarks.growing import Growth, measure
@@ -32,7 +33,12 @@ def main() -> None:
 
     history = History(told.users, told.runs, told.events, long_events=told.events // 100)
     growth = Growth(
-        history, calls=told.calls, queued=tuple(told.queued), lives=told.lives, rounds=told.rounds
+        history,
+        calls=told.calls,
+        queued=tuple(told.queued),
+        lives=told.lives,
+        purge_s=told.purge_s,
+        rounds=told.rounds,
     )
     asyncio.run(measure(growth, json_file=told.json))
 

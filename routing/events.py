@@ -137,6 +137,7 @@ def event_stream(
         readers=rooms.readers,
         metrics=rooms.metrics,
         headers=headers,
+        tempo=rooms.stream_tempo,
     )
 
 

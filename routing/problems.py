@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import orjson
 import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -28,6 +27,7 @@ from foundation.errors import (
 )
 from routing.document import problem
 from routing.fields import field_errors, field_path
+from routing.json_bytes import json_bytes
 from routing.rooms import Rooms, rooms_of
 
 __all__ = [
@@ -53,7 +53,7 @@ class Problem(Response):
     def __init__(
         self, document: dict[str, Json], *, status: int, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(orjson.dumps(document), status, headers)
+        super().__init__(json_bytes(document), status, headers)
         self._code = document["code"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

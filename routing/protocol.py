@@ -86,6 +86,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self._count(url)
+        if b"#" in url:
+            # RFC 9112, section 3.2: a target has no fragment. The parser would drop it, and what follows.
+            raise httptools.HttpParserError("a fragment in the request target")
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
 from starlette.responses import Response
+
+from routing.json_bytes import json_bytes
 
 __all__ = ["Json"]
 
@@ -16,4 +17,4 @@ class Json(Response):
     def __init__(
         self, document: object, *, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(orjson.dumps(document), status, headers)
+        super().__init__(json_bytes(document), status, headers)

@@ -16,6 +16,7 @@ from heavy_agents.edge import Edge
 from heavy_agents.runs import Capacity, Runs
 from routing.arrivals import Arrivals
 from routing.readers import Readers
+from routing.stream import Tempo
 
 __all__ = ["Rooms", "rooms_of"]
 
@@ -43,6 +44,7 @@ class Rooms:
     readers: Readers = field(default_factory=Readers)
     tracer: Tracer = field(default_factory=Tracer)
     run_tokens: RunTokens | None = None
+    stream_tempo: Tempo = field(default_factory=Tempo)
 
 
 async def rooms_of(request: Request) -> Rooms:

@@ -32,12 +32,7 @@ def blocks(run_id: UUID, events: Iterable[Event]) -> Iterator[bytes]:
 
 def frame(run_id: UUID, event: Event) -> bytes:
     """Made once, however many read it."""
-    known = event.encoded.get(("sse", run_id))
-    if known is None:
-        # JSON escapes line breaks, so the message is always one line.
-        known = b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))
-        event.encoded["sse", run_id] = known
-    return known
+    return event.encode_once(("sse", run_id), lambda: _frame(run_id, event))
 
 
 def light_blocks(events: Iterable[Event]) -> Iterator[bytes]:
@@ -50,3 +45,8 @@ def goodbye(run_id: UUID) -> bytes:
     """The stream ends before the run does; the client goes on at `eventsUrl` from its last id."""
     message = {"type": "reconnect", "runId": str(run_id), "eventsUrl": f"{run_url(run_id)}/events"}
     return b"event: reconnect\ndata: %b\n\n" % orjson.dumps(message)
+
+
+def _frame(run_id: UUID, event: Event) -> bytes:
+    # JSON escapes line breaks, so the message is always one line.
+    return b"id: %d\ndata: %b\n\n" % (event.seq, orjson.dumps(event_message(run_id, event)))

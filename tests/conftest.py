@@ -1,4 +1,4 @@
-"""The fixtures every test may ask for: a real Postgres, and a fresh database in it."""
+"""What every test may ask for: a real Postgres, and a fresh database in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from foundation.db import PoolDatabase, seed
 from tests.support.database import (
@@ -18,6 +19,13 @@ from tests.support.database import (
     open_folder,
     running_postgres,
 )
+
+
+def pytest_configure() -> None:
+    """Traces are written plainly: with `rich` beside it, structlog takes a second of CPU to draw one."""
+    *before, _ = structlog.get_config()["processors"]
+    plainly = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*before, plainly])
 
 
 @pytest.fixture(scope="session")

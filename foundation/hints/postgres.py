@@ -41,7 +41,10 @@ PING_S = 5.0
 # One's own name is heard within milliseconds; after two that were not, nothing else is either.
 HEARD_WITHIN_S = 2 * PING_S
 COMPANY_S = 3 * PING_S
+# Of names: one that is heard is as good as all, and anybody who may connect can say a name.
+MOST_COMPANY = 1_000
 RECONNECT_MOST_S = 5.0
+GOODBYE_S = 0.5
 
 
 class PostgresHints:
@@ -59,6 +62,8 @@ class PostgresHints:
         self._listener: Listener | None = None
         self._pending = Pending()
         self._news = asyncio.Event()
+        self._all_told = asyncio.Event()
+        self._all_told.set()
         self._heard_at_s = 0.0
         self.are_heard = False
         # When each of the others was heard last.
@@ -71,17 +76,17 @@ class PostgresHints:
     def queued(self, runs: Iterable[Queued]) -> None:
         if self._is_in_company and any(True for _ in runs):
             self._pending.work = True
-            self._news.set()
+            self._wake()
 
     def cancel(self, run_id: UUID) -> None:
         if self._is_in_company:
             self._pending.cancel(run_id)
-            self._news.set()
+            self._wake()
 
     def stored(self, batch: Mapping[UUID, Rows]) -> None:
         if self._is_in_company:
             self._pending.add(batch)
-            self._news.set()
+            self._wake()
 
     def watch(self, run_id: UUID) -> None:
         """All hear of all runs."""
@@ -94,7 +99,12 @@ class PostgresHints:
         self._tasks.spawn("keep", self._keep_listening())
 
     async def drain(self) -> None:
-        """Runs that are given back are told of until the end."""
+        """Give what was told last the time to leave: other replicas go on with what this one gives back."""
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                await self._all_told.wait()
+        except TimeoutError:
+            log.warning("hints_goodbye_late", within_s=GOODBYE_S)
 
     async def stop(self) -> None:
         await self._tasks.stop(within_s=1.0)
@@ -102,6 +112,10 @@ class PostgresHints:
     @property
     def _is_in_company(self) -> bool:
         return bool(self._company)
+
+    def _wake(self) -> None:
+        self._all_told.clear()
+        self._news.set()
 
     async def _keep_listening(self) -> None:
         pause_s = 0.1
@@ -148,6 +162,7 @@ class PostgresHints:
             if (payload := self._pending.take(self._name)) is not None:
                 await self._tell(payload)
                 continue
+            self._all_told.set()
             await self._until_news(within_s=pinged_at_s + PING_S - _now_s())
 
     async def _tell(self, payload: str) -> None:
@@ -178,8 +193,9 @@ class PostgresHints:
         if note.name not in self._company:
             # Whoever has just come knows nobody yet.
             self._pending.ping = True
-            self._news.set()
-        self._company[note.name] = _now_s()
+            self._wake()
+        if note.name in self._company or len(self._company) < MOST_COMPANY:
+            self._company[note.name] = _now_s()
         self._pass_on(note)
 
     def _hear_oneself(self) -> None:
@@ -208,6 +224,7 @@ class PostgresHints:
         self._alone.set(1)
         self._company.clear()
         self._pending = Pending()
+        self._all_told.set()
 
     def _forget_the_gone(self) -> None:
         gone = [name for name, at_s in self._company.items() if _now_s() - at_s > COMPANY_S]

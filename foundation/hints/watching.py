@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from foundation.hints.wire import events_of
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from foundation.hints.connection import Connection
 
 __all__ = ["Watching"]
+
+# What may wait here of one run's events, where the library would keep 128 MB. What is dropped is said, and
+# then the run is looked at.
+MOST_MESSAGES: Final = 4096
+MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 class Watching:
@@ -64,6 +69,11 @@ class Watching:
         for run_id in removed:
             await self._kept.pop(run_id).unsubscribe()
         for run_id in added:
-            self._kept[run_id] = await connection.subscribe(events_of(run_id), cb=arrived)
+            self._kept[run_id] = await connection.subscribe(
+                events_of(run_id),
+                cb=arrived,
+                pending_msgs_limit=MOST_MESSAGES,
+                pending_bytes_limit=MOST_BYTES,
+            )
         await connection.settle()
         return [run_id for run_id in added if run_id in self._wished]

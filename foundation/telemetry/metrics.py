@@ -87,7 +87,9 @@ class Metrics:
 
     def _make_backlog_metrics(self) -> None:
         """Of all processes together, so every one tells the same."""
-        self.queued_runs = self._gauge("heavy_agent_queued_runs", "Runs that wait; NaN while unknown.")
+        self.queued_runs = self._gauge(
+            "heavy_agent_queued_runs", "Runs that wait, 10000 for as many or more; NaN while unknown."
+        )
         self.oldest_queued_seconds = self._gauge(
             "heavy_agent_oldest_queued_seconds", "How long the first of them has waited; NaN while unknown."
         )

@@ -22,6 +22,7 @@ TEXT_LIMIT = 16_000
 DEPTH_LIMIT = 8
 OWN_SECRET_LENGTH = 8  # a shorter one would be found inside ordinary words
 ITEMS_LIMIT = 200
+NAME_KEPT_CHARS = 100
 
 # `token` but not `tokens`: how many tokens a model used is no secret.
 SECRET_KEY = re.compile(
@@ -122,8 +123,13 @@ class Redactor:
         return REDACTED
 
 
-@lru_cache(maxsize=2_000)
 def is_secret_name(name: str) -> bool:
+    # Names of our own are short and come again and again. Others may be anything, and are not kept.
+    return _is_secret(name) if len(name) <= NAME_KEPT_CHARS else _is_secret.__wrapped__(name)
+
+
+@lru_cache(maxsize=2_000)
+def _is_secret(name: str) -> bool:
     return SECRET_KEY.search(name.lower().replace("-", "_")) is not None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -37,14 +37,15 @@ class Draft:
 class Event:
     """`seq` counts from 1 without gap; exactly one terminal event, and it is the last.
 
-    `encoded` is what each transport has made of it, by the transport's name and the run: all readers of a run
-    get the same objects, so the first one's work serves the others. It goes when they have read it.
+    Attributes:
+        is_shared: all readers of the run get this same object. Else it is of one, who read it from the log.
     """
 
     seq: int
     type: str
     data: dict[str, Json]
-    encoded: dict[tuple[str, UUID], bytes] = field(
+    is_shared: bool = field(default=True, kw_only=True, repr=False, compare=False)
+    _encoded: dict[tuple[str, UUID], bytes] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -52,10 +53,23 @@ class Event:
     def is_terminal(self) -> bool:
         return self.type in TERMINAL
 
+    def encode_once(self, key: tuple[str, UUID], encode: Callable[[], bytes]) -> bytes:
+        """What a transport makes of it, by the transport's name and the run.
+
+        The first reader's work serves the others, and goes when they have read it. A reader of its own would
+        only hold the event twice.
+        """
+        known = self._encoded.get(key)
+        if known is None:
+            known = encode()
+            if self.is_shared:
+                self._encoded[key] = known
+        return known
+
     def to_json(self) -> dict[str, Json]:
         return {"seq": self.seq, "type": self.type, "data": self.data}
 
 
 # Any: rows as the database's JSON gives them; their shape is that of `switchyard_events_page`.
-def decode(rows: Iterable[Mapping[str, Any]]) -> list[Event]:
-    return [Event(row["seq"], row["type"], row["data"]) for row in rows]
+def decode(rows: Iterable[Mapping[str, Any]], *, is_shared: bool = True) -> list[Event]:
+    return [Event(row["seq"], row["type"], row["data"], is_shared=is_shared) for row in rows]

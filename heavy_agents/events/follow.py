@@ -63,7 +63,7 @@ class Follower:
             limit=limit,
             bytes=about_bytes,
         )
-        return Page(decode(found["events"]), found["latest"], found["is_terminal"])
+        return Page(decode(found["events"], is_shared=False), found["latest"], found["is_terminal"])
 
     async def follow(
         self, user_id: UUID, run_id: UUID, *, after: int, is_fresh: bool = False

@@ -44,6 +44,7 @@ class Subscription:
     def __init__(self) -> None:
         self.newest = 0
         self._is_behind = False
+        self._is_to_be_woken = False
         self._queue: list[Event] = []
         self._arrived = asyncio.Event()
 
@@ -54,7 +55,7 @@ class Subscription:
         self._queue.clear()
 
     def offer(self, events: list[Event]) -> bool:
-        """Whether the reader, which is to be woken, has something new to read."""
+        """Whether the reader has something new to read and is now to be woken, which it was not before."""
         fresh = [event for event in events if event.seq > self.newest]
         if not fresh:
             return False
@@ -64,9 +65,11 @@ class Subscription:
             self._queue.clear()
         else:
             self._queue.extend(fresh)
-        return True
+        was_to_be_woken, self._is_to_be_woken = self._is_to_be_woken, True
+        return not was_to_be_woken
 
     def wake(self) -> None:
+        self._is_to_be_woken = False
         self._arrived.set()
 
     async def take(self, after: int) -> list[Event] | None:
@@ -87,7 +90,7 @@ class Hub:
         self._db = db
         self._hints = hints or Deaf()
         self._subscriptions: dict[UUID, set[Subscription]] = {}
-        # Those that have something to read and are still to be woken, by the callback that runs then.
+        # Those that have something to read and are still to be woken, each once, by a callback that is due.
         self._asleep: deque[Subscription] = deque()
         # By run that executes here: the newest number handed on, or stored before it came here.
         self._here: dict[UUID, int] = {}

@@ -20,6 +20,8 @@ from heavy_agents.events.tidy import MAX_EVENT_BYTES, EventTooLarge, encode, tid
 __all__ = ["LeaseLost", "Writer", "batch_entry"]
 
 BUFFER_BYTES = 1024 * 1024
+# What an event takes in memory beside its text; without it a megabyte of single letters would be twenty.
+ENTRY_BYTES = 256
 FULL_LIMIT_S = 30.0
 
 
@@ -74,7 +76,7 @@ class Writer:
         await self._room_for(draft)
         self._check()
         self._pending.append(draft)
-        self._pending_bytes += draft.size_bytes
+        self._pending_bytes += draft.size_bytes + ENTRY_BYTES
         self._has_only_text &= type_ == "chunk"
         self._notify()
 
@@ -132,7 +134,7 @@ class Writer:
 
     async def _room_for(self, draft: Draft) -> None:
         def fits() -> bool:
-            return self._pending_bytes + draft.size_bytes <= BUFFER_BYTES
+            return self._pending_bytes + draft.size_bytes + ENTRY_BYTES <= BUFFER_BYTES
 
         if fits():
             return

@@ -14,6 +14,7 @@ from foundation.errors import Json
 __all__ = ["Prompt", "Quirk", "Quirks", "write"]
 
 MAX_MODELS = 500
+MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Quirk(StrEnum):
 
 
 class Quirks:
-    """Which model has which; forgets the oldest model above `MAX_MODELS`, because names come from users."""
+    """Which model has which; bounded in number and in length of names, because those come from users."""
 
     def __init__(self) -> None:
         self._of: dict[str, frozenset[Quirk]] = {}
@@ -47,7 +48,7 @@ class Quirks:
         return self._of.get(model, frozenset())
 
     def learn(self, model: str, quirks: frozenset[Quirk]) -> None:
-        if not quirks:
+        if not quirks or len(model) > MAX_NAME:
             return
         self._of[model] = quirks
         if len(self._of) > MAX_MODELS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, cast
 
 import httpx2
@@ -62,6 +63,8 @@ class Provider:
         self._session = session
         self._budget = budget
         session.event_hooks = {"request": [self._pay_for_retry], "response": [self._look_at_limits]}
+        # The session lives as long as the process, and a server may set a new cookie with every answer.
+        session.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
     async def close(self) -> None:
         await self._session.aclose()

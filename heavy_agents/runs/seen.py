@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import orjson
+
 from heavy_agents.runs.request import AgentSnapshot
 
 __all__ = ["SeenAgents"]
 
-# Each is a few kilobytes.
 MOST = 256
+# Most are a few kilobytes, but a row may hold any text. A larger one is asked for each time.
+MOST_BYTES = 64 * 1024
 
 
 class SeenAgents:
@@ -25,7 +28,10 @@ class SeenAgents:
         return self._seen.get(agent_id)
 
     def keep(self, agent_id: UUID, agent: AgentSnapshot) -> None:
-        """In place of what was seen before, or of the agent that was first seen longest ago."""
+        """In place of what was seen before, or of the agent first seen longest ago. Not a large one."""
+        if len(orjson.dumps(agent.stored)) > MOST_BYTES:
+            self.forget(agent_id)
+            return
         if agent_id not in self._seen and len(self._seen) >= self._most:
             # A dict keeps its order: the first is the oldest.
             del self._seen[next(iter(self._seen))]

@@ -164,15 +164,18 @@ class Submitter:
         return run
 
     async def _agent(self, order: Order) -> AgentSnapshot:
-        """What the run keeps of its agent; the price is the row's, also of an agent that was sent along."""
+        """What the run keeps of its agent; the price is the row's, also when a service sends it along."""
         if order.given is None:
             row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
             agent = AgentSnapshot.from_json(row)
             if not agent.is_large:
                 self._seen.keep(order.agent_id, agent)
             return agent
+        if order.sender is not None:
+            # Another backend has a price of its own, and an id that means nothing here.
+            return AgentSnapshot.given(order.agent_id, order.given, price=None, sender=order.sender)
         price = await self._db.call("switchyard_agents_price", agent_id=order.agent_id)
-        return AgentSnapshot.given(order.agent_id, order.given, price=price, sender=order.sender)
+        return AgentSnapshot.given(order.agent_id, order.given, price=price)
 
     async def _hash(self, order: Order) -> str:
         return await asyncio.to_thread(order.body_hash) if order.is_large else order.body_hash()

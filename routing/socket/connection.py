@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from foundation.errors import InvalidRequest, Json
 from routing.batched import batched
+from routing.json_bytes import json_bytes
 from routing.socket.farewell import Farewell, farewell
 from routing.socket.protocol import WRITE_NOW
 
@@ -98,7 +98,7 @@ class Connection:
 
     async def send(self, message: Mapping[str, Json]) -> None:
         """As `tell`."""
-        await self.tell([orjson.dumps(message)])
+        await self.tell([json_bytes(message)])
 
     async def tell(self, texts: Iterable[bytes]) -> None:
         """Send messages that are encoded already.

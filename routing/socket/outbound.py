@@ -8,10 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-import orjson
-
 from foundation.errors import Gap, HeavyError, Json
 from heavy_agents.events import Event
+from routing.json_bytes import json_bytes
 from routing.wire import socket_message
 
 __all__ = [
@@ -41,11 +40,8 @@ def error_message(
 def event_text(run_id: UUID, event: Event, *, request_id: str | None = None) -> bytes:
     """The message of an event, made once for all sockets; only `started` has what this one asked with."""
     if event.type == "started" and request_id is not None:
-        return orjson.dumps({**socket_message(run_id, event), "requestId": request_id})
-    known = event.encoded.get(("ws", run_id))
-    if known is None:
-        known = event.encoded["ws", run_id] = orjson.dumps(socket_message(run_id, event))
-    return known
+        return json_bytes({**socket_message(run_id, event), "requestId": request_id})
+    return event.encode_once(("ws", run_id), lambda: json_bytes(socket_message(run_id, event)))
 
 
 def resumed_message(run_id: UUID, *, after: int, latest: int) -> dict[str, Json]:

@@ -65,6 +65,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # How long a client that is told to go may take to say so too.
     close_within_s = 5.0
     take_within_s = WITHIN_S
+    ping_s = pong_within_s = PING_S
 
     # Any: uvicorn's own signature.
     def __init__(
@@ -78,7 +79,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn = ServerProtocol(max_size=MESSAGE_BYTES, logger=self.logger)
         # Frames hold tokens and what people say.
         self.conn.debug = False
-        self.ping_interval = self.ping_timeout = PING_S
+        self.ping_interval, self.ping_timeout = self.ping_s, self.pong_within_s
         self._early = b""
         self._fragments = bytearray()
         self._frames_until_s = 0.0

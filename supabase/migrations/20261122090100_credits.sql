@@ -66,13 +66,16 @@ as $$
 begin
   if tg_op = 'INSERT' then
     insert into switchyard.ledger (user_id, kind, amount, held)
-    values (new.user_id, 'opening', new.credits_remaining, new.held);
+    values (new.user_id, 'opening', coalesce(new.credits_remaining, 0), new.held);
   elsif tg_op = 'DELETE' then
     insert into switchyard.ledger (user_id, kind, amount, held)
-    values (old.user_id, 'closing', -old.credits_remaining, -old.held);
+    values (old.user_id, 'closing', -coalesce(old.credits_remaining, 0), -old.held);
   elsif coalesce(current_setting('switchyard.own_write', true), '') <> 'on' then
     insert into switchyard.ledger (user_id, kind, amount, held)
-    values (new.user_id, 'external', new.credits_remaining - old.credits_remaining, new.held - old.held);
+    values (
+      new.user_id, 'external', coalesce(new.credits_remaining, 0) - coalesce(old.credits_remaining, 0),
+      new.held - old.held
+    );
   end if;
   return null;
 end
@@ -81,7 +84,7 @@ $$;
 comment on function switchyard.balance_changed is 'Keeps balance = sum of the ledger when other code writes an account.';
 
 insert into switchyard.ledger (user_id, kind, amount, held)
-select user_id, 'opening', credits_remaining, held from public.credit_balances;
+select user_id, 'opening', coalesce(credits_remaining, 0), held from public.credit_balances;
 
 create trigger switchyard_balance_added after insert or delete on public.credit_balances
   for each row execute function switchyard.balance_changed();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.support.server import until
 from tests.support.web import Web
 
-__all__ = ["PAGE", "Heard", "Transport", "Visitor", "put_page", "visiting"]
+__all__ = ["PAGE", "Heard", "Transport", "Visitor", "put_file", "put_page", "visiting"]
 
 PAGE: Final = Path(__file__).with_name("page")
 TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -65,8 +65,21 @@ class Visitor:
         page.on("console", lambda it: self.errors.append(it.text) if it.type == "error" else None)
         page.on("pageerror", lambda it: self.errors.append(f"uncaught: {it}"))
 
-    async def come(self, page_url: str, *, server_url: str, agent_id: UUID, token: str) -> None:
-        query = urlencode({"server": server_url, "agent": str(agent_id), "patience": PATIENCE_MS})
+    async def come(
+        self,
+        page_url: str,
+        *,
+        server_url: str,
+        agent_id: UUID,
+        token: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        Args:
+            settings: more that is said in the page's address.
+        """
+        said = {"server": server_url, "agent": str(agent_id), "patience": PATIENCE_MS, **(settings or {})}
+        query = urlencode(said)
         await self.page.goto(f"{page_url}/index.html?{query}")
         await self.page.evaluate(LISTEN)
         await self.page.get_by_label("Token").fill(token)
@@ -109,10 +122,14 @@ class Visitor:
         return [Heard(**each) for each in found]
 
 
-def put_page(web: Web) -> None:
-    for file in PAGE.iterdir():
-        headers = {"content-type": f"{TYPES[file.suffix]}; charset=utf-8"}
-        web.reply(f"/{file.name}", file.read_bytes(), headers=headers)
+def put_page(web: Web, *, folder: Path = PAGE) -> None:
+    for file in folder.iterdir():
+        put_file(web, file.name, file.read_bytes())
+
+
+def put_file(web: Web, name: str, content: bytes) -> None:
+    headers = {"content-type": f"{TYPES[Path(name).suffix]}; charset=utf-8"}
+    web.reply(f"/{name}", content, headers=headers)
 
 
 @asynccontextmanager

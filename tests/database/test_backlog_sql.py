@@ -20,6 +20,16 @@ insert into switchyard.runs (
 select gen_random_uuid(), $1, 'chat', 'succeeded', '{}', '[]', '{}', 'off', 0, now(), now(), now(), 0
 from generate_series(1, 5000)
 """
+# They came a moment ago.
+WAITING = """
+insert into switchyard.runs (
+  id, user_id, kind, status, agent, messages, metadata, credits_owner, hold_credits, queue_deadline_at
+)
+select gen_random_uuid(), $1, 'chat', 'queued', '{}', '[]', '{}', 'off', 0, now() + interval '1 hour'
+from generate_series(1, $2)
+"""
+ASK = "select public.switchyard_runs_backlog($1, $2)"
+COUNTED_TO = 10_000
 
 
 async def backlog(sql: Sql) -> Claim:
@@ -89,8 +99,32 @@ async def test_ended_runs_are_not_looked_at_however_many_there_are(sql: Sql) -> 
         await transaction.rollback()
 
     assert "Seq Scan" not in plan
-    assert plan.count("runs_waiting_idx") == 1
+    assert plan.count("runs_overdue_idx") == 1
     assert plan.count("runs_running_idx") == 1
+
+
+async def test_a_queue_longer_than_is_counted_is_told_as_that_long_and_as_old_as_it_is(sql: Sql) -> None:
+    user = await sql.user()
+    oldest = await sql.queued(user)
+    await age(sql, oldest, minutes=10)
+    transaction = sql.connection.transaction()
+    await transaction.start()
+    try:
+        await sql.connection.execute(WAITING, user, COUNTED_TO)
+        found: Claim = await sql.connection.fetchval(ASK, GRACE_S, QUEUE_DEADLINE_S)
+    finally:
+        await transaction.rollback()
+
+    assert found["queued"] == COUNTED_TO, "one more waits"
+    assert 600_000 <= found["oldest_queued_ms"] < 660_000
+
+
+async def test_a_run_with_a_deadline_of_its_own_hides_no_older_one(sql: Sql) -> None:
+    user = await sql.user()
+    oldest, _ = await sql.queued(user), await sql.queued(user, deadline_s=60)
+    await age(sql, oldest, minutes=10)
+
+    assert (await backlog(sql))["oldest_queued_ms"] >= 600_000
 
 
 async def _plan(sql: Sql) -> str:

@@ -21,6 +21,8 @@ from tests.support.tables import Connection, connected
 
 HISTORY: Final = History(users=300, runs=4_000, events=20_000, long_events=2_000)
 WAITING: Final = 2_000
+# What a look at the queue reads of it at most.
+COUNTED: Final = 10_000
 ONE: Final = UUID(int=BUSY_USER.int + 7)
 LARGE: Final = [
     *(f"switchyard.{name}" for name in ("runs", "events", "steps", "calls", "ledger", "request_keys")),
@@ -125,6 +127,13 @@ async def _middle(on: Stored) -> None:
     assert len(page["events"]) == 50
 
 
+async def _backlog(on: Stored) -> None:
+    """Of a queue that is longer than is counted, and grew after the statistics."""
+    await on.sql.connection.execute(FLOOD, ONE, COUNTED + 500)
+    found = await on.sql.call("runs_backlog", grace_s=60, queue_deadline_s=3600)
+    assert found["queued"] == COUNTED
+
+
 Work = Callable[[Stored], Awaitable[object]]
 # What is called, and how many rows it may read at most of one table.
 CALLS: Final[dict[str, tuple[Work, int]]] = {
@@ -160,6 +169,7 @@ CALLS: Final[dict[str, tuple[Work, int]]] = {
     ),
     # All that wait are of today, and are counted once as such and once as waiting.
     "figures of the day": (lambda on: on.sql.database.call("get_admin_stats"), 2 * WAITING + 300),
+    "backlog": (_backlog, COUNTED + 30),
     "purge": (_purge, 400),
 }
 

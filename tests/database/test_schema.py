@@ -1,4 +1,4 @@
-"""The schema as a whole: documented, indexed, the same however it came about, on every Postgres we name."""
+"""The schema as a whole: documented, the same however it came about, on every Postgres we name."""
 
 from __future__ import annotations
 
@@ -102,24 +102,6 @@ async def test_every_number_says_its_unit_in_its_name_or_its_comment(connection:
     )
 
     assert {row["name"] for row in silent} == PLAIN_NUMBERS
-
-
-async def test_every_foreign_key_has_an_index(connection: Connection) -> None:
-    slow = await connection.fetch(
-        f"""
-        select conrelid::regclass::text || ' ' || conname as name
-        from pg_constraint k
-        where contype = 'f' and connamespace {OURS}
-          and not exists (
-            select from pg_index i
-            where i.indrelid = k.conrelid
-              and i.indpred is null
-              and (i.indkey::int2[])[0:array_length(k.conkey, 1) - 1] @> k.conkey
-          )
-        """  # noqa: S608 - written above
-    )
-
-    assert [row["name"] for row in slow] == []
 
 
 async def test_migrated_step_by_step_equals_migrated_at_once(

@@ -20,12 +20,16 @@ import pytest
 
 from commands.departure import EXIT_CODE
 from foundation.db import seed
+from tests.support.audit import audit
+from tests.support.bill import billed_wrongly, journaled
 from tests.support.crowd import half_a_body, idle_connection, idle_socket, probe, reads_nothing
 from tests.support.database import MIGRATIONS, DatabaseServer, drop, fresh_database, open_folder
 from tests.support.leaving import SLACK_S, Leaver, Watcher, leaver, made_agent, text
+from tests.support.model import Rule
 from tests.support.process import ServerProcess, start_command, until
 from tests.support.relay import relaying
 from tests.support.series import forecast_body
+from tests.support.stage import ANSWER, PRICE, open_stage
 from tests.support.stubborn import words
 from tests.support.tables import Connection, connected
 
@@ -201,6 +205,31 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     await watcher.read(ground.stays)
     assert watcher.events[-1]["type"] == "done"
     assert text(watcher.events) == "".join(words(COUNT))
+
+
+async def test_a_server_leaves_in_time_though_its_model_says_nothing(demo_url: str, tmp_path: Path) -> None:
+    """The provider has taken the question and begun an answer; the silence may last for minutes."""
+    silent: Rule = {"times": 1, "reply": {"text": ANSWER, "fault": {"kind": "silence", "after": 0.0}}}
+    async with open_stage(demo_url, tmp_path) as stage, stage.server() as stays:
+        await stage.model.play(silent, {"reply": {"text": ANSWER}})
+        async with leaver(stage.settings, tmp_path, drain_s=3) as leaves:
+            watcher = Watcher(await stage.submit(leaves.server, "go"))
+            reading = asyncio.create_task(watcher.read(leaves.server))
+            await stage.model.until_called(1)
+
+            leaves.server.process.terminate()
+
+            assert await leaves.exit_code() == 0
+            await reading
+            assert leaves.line("left")["after_ms"] <= 3000
+            assert leaves.line("runs_given_back")["left"] == 0
+        await watcher.read(stays)
+
+        assert (watcher.events[-1]["type"], watcher.events[-1]["response"]) == ("done", ANSWER)
+        receipt = await stays.get(f"/api/runs/{watcher.run_id}/receipt")
+        assert billed_wrongly(receipt, price=PRICE) == []
+        assert journaled(receipt).model_calls == 1
+        assert await audit(stage.sql, await stage.calls()) == []
 
 
 async def test_a_server_that_hangs_is_ended_and_others_count_it(ground: Ground, tmp_path: Path) -> None:

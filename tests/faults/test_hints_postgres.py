@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from foundation.db import PoolDatabase
 from foundation.hints import PostgresHints, Queued
 from foundation.hints.notes import decode
-from foundation.hints.postgres import CHANNEL
+from foundation.hints.postgres import CHANNEL, MOST_COMPANY
 from foundation.telemetry import Metrics
 from tests.support.database import ask
 from tests.support.hearers import Hearer
@@ -132,6 +132,35 @@ async def test_a_connection_that_is_dead_without_knowing_it_is_found_out(
     assert hearer.misses == 2
 
 
+async def test_what_is_told_last_still_leaves(
+    pair: tuple[PostgresHints, PostgresHints, Hearer, Hearer],
+) -> None:
+    """A process that goes has given its runs back a moment before."""
+    one, _, _, second = pair
+
+    one.queued([Queued(uuid4(), 0, "chat")])
+    await one.drain()
+    await one.stop()
+
+    await until(lambda: second.works == 1)
+
+
+async def test_a_database_that_does_not_answer_holds_up_nobody_who_leaves(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    async with relaying(parts.port or 0) as relay:
+        url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{relay.port}")).geturl()
+        async with heard(database_url, "other", Hearer()), heard(url, "one", Hearer()) as hints:
+            await until(lambda: hints._is_in_company)
+            relay.silence()
+
+            hints.queued([Queued(uuid4(), 0, "chat")])
+            with capture_logs() as logged:
+                async with asyncio.timeout(WITHIN_S):
+                    await hints.drain()
+
+            assert "hints_goodbye_late" in {each["event"] for each in logged}
+
+
 async def test_alone_on_its_database_a_process_tells_nothing(database_url: str) -> None:
     async with heard(database_url, "one", Hearer()) as hints:
         hints.stored({uuid4(): ()})
@@ -167,3 +196,18 @@ async def test_behind_a_pooler_of_transactions_hints_are_known_not_to_arrive(
 
     assert {each["reason"] for each in logged if each["event"] == "hints_lost"} == {"NothingHeard"}
     assert "hints_heard" not in {each["event"] for each in logged}
+
+
+async def test_of_however_many_names_a_stranger_says_only_so_many_are_kept(database_url: str) -> None:
+    hearer, marker = Hearer(), uuid4()
+    async with heard(database_url, "one", hearer) as hints:
+        await ask(
+            database_url,
+            f"select count(pg_notify('{CHANNEL}', jsonb_build_object('name', n)::text))"  # noqa: S608
+            f" from generate_series(1, {MOST_COMPANY} + 100) n",
+        )
+        last = f'{{"name": "last", "stored": ["{marker.hex}"]}}'
+        await ask(database_url, f"select pg_notify('{CHANNEL}', '{last}')")
+        await hearer.until_told(marker)
+
+        assert len(hints._company) == MOST_COMPANY

@@ -11,7 +11,7 @@ import pytest
 
 from foundation.db import PoolDatabase, embedded_url
 from tests.support.database import open_folder
-from tests.support.process import ServerProcess, until
+from tests.support.process import ServerProcess
 from tests.support.series import forecast_body
 
 LONG = {"points": 2900, "horizon": 365}
@@ -87,48 +87,6 @@ async def test_a_run_whose_server_is_killed_while_it_computes_ends_once_after_a_
         await check_handed_over(server, run_id, seen, url=url)
 
 
-async def test_another_replica_goes_on_when_the_one_that_executes_is_killed(
-    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
-) -> None:
-    first, second = replicas
-    run_id = await first.submit(forecast_body(**LONG))
-    seen = await read_until_fitting(first, run_id)
-
-    await first.kill()
-    seen += await read_to_the_end(second, run_id, after=seen[-1]["seq"])
-
-    await check_handed_over(second, run_id, seen, url=demo_url)
-
-
-async def test_a_replica_frozen_past_its_lease_writes_nothing_when_it_wakes(
-    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
-) -> None:
-    frozen, other = replicas
-    run_id = await frozen.submit(forecast_body(**LONG))
-    seen = await read_until_fitting(frozen, run_id)
-
-    frozen.stop()
-    seen += await read_to_the_end(other, run_id, after=seen[-1]["seq"])
-    frozen.resume()
-    await until(lambda: is_idle(frozen), within_s=20)
-
-    assert (await other.get(f"/api/runs/{run_id}"))["lastSeq"] == len(seen)
-    await check_handed_over(other, run_id, seen, url=demo_url)
-
-
-async def test_a_server_told_to_go_hands_its_run_over_and_that_claim_is_no_attempt(
-    replicas: tuple[ServerProcess, ServerProcess], demo_url: str
-) -> None:
-    leaving, staying = replicas
-    run_id = await leaving.submit(forecast_body(**LONG))
-    seen = await read_until_fitting(leaving, run_id)
-
-    assert await leaving.terminate(within_s=10) == 0
-    seen += await read_to_the_end(staying, run_id, after=seen[-1]["seq"])
-
-    await check_handed_over(staying, run_id, seen, url=demo_url)
-
-
 async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_executes(
     replicas: tuple[ServerProcess, ServerProcess], demo_url: str
 ) -> None:
@@ -142,8 +100,3 @@ async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_exec
     assert answer.status_code == 202
     assert (rest[-1]["type"], rest[-1]["code"]) == ("error", "cancelled")
     assert await audit(demo_url) == []
-
-
-async def is_idle(server: ServerProcess) -> bool:
-    health = await server.get("/api/agent/health")
-    return bool(health["capacity"]["active"] == 0)

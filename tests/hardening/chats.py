@@ -23,6 +23,7 @@ from tests.hardening.fault import Findings
 from tests.hardening.fleet import Fleet, Place
 from tests.hardening.ground import Ground
 from tests.support.bill import billed_wrongly, journaled
+from tests.support.process import NO_TLS
 from tests.support.stage import ANSWER, OPENING, PRICE, Pages, rules_of
 from tests.support.transcript import Message, seen_wrongly, transcript
 from tests.support.viewer import Viewer
@@ -269,7 +270,7 @@ async def opened_chats(
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
     async with (
         serve_web() as web,
-        httpx2.AsyncClient(trust_env=False, timeout=60, limits=limits) as client,
+        httpx2.AsyncClient(trust_env=False, verify=NO_TLS, timeout=60, limits=limits) as client,
         Fleet.of(ground, places=places, FETCH_PRIVATE_HOSTS=f"127.0.0.1:{web.port}", **settings) as fleet,
     ):
         chats = Chats(ground, findings, fleet=fleet, pages=Pages(web), client=client)

@@ -2,7 +2,7 @@
 
 `<patch>` is `module:function`, called before anything else, or `-`. Such a function takes a guard away in
 this process alone; there is no setting that could. `HARDENING_LOOP_LIMIT_S` in the environment makes the
-watchdog of the event loop less patient.
+watchdog of the event loop less patient; where there is a `COUNT_FILE`, a server counts its tasks when asked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import railway_server
 from foundation.settings import Settings
 from heavy_agents.agents import Kind
 from tests.support.agents import EchoAgent
+from tests.support.counted_server import count_when_asked
 from tests.support.poison import PoisonAgent
 from tests.support.stubborn import StubbornAgent
 from tests.support.talkative import TalkativeAgent
@@ -34,6 +35,8 @@ def _main() -> None:
     if patch != "-":
         module, _, function = patch.partition(":")
         getattr(import_module(module), function)()
+    if "COUNT_FILE" in os.environ:
+        count_when_asked()
     commands.main(_build)
 
 

@@ -5,12 +5,13 @@ Such a process is started for a mutation alone. What each function removes is na
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
 from foundation.db import PoolDatabase
 from heavy_agents.credits import Blame
-from heavy_agents.events import LeaseLost, Writer
+from heavy_agents.events import EventLog, LeaseLost, Writer
 from heavy_agents.llm.attempt import Attempt
 from heavy_agents.runs import execution
 from heavy_agents.runs.ending import Stop
@@ -30,7 +31,11 @@ __all__ = [
     "hear_no_cancel",
     "hide_retries",
     "keep_runs",
+    "tell_before_it_is_stored",
 ]
+
+# So long an event is told and not stored; longer than any reader of a busy machine is behind.
+EARLY_S = 2.0
 
 
 def forget_steps() -> None:
@@ -117,6 +122,25 @@ def forget_broken_calls() -> None:
         settle(attempt, "abandoned" if outcome == "cancelled" else outcome)
 
     _replace(Attempt, _settle=settle_complete)
+
+
+def tell_before_it_is_stored() -> None:
+    """Whoever follows a run here is told of it at once, and the database a while later."""
+    store, told = EventLog._store, set[Writer]()
+
+    async def tell_and_store(log: EventLog, writers: list[Writer]) -> None:
+        early = {each for each in writers if each.run_id in log._hub._subscriptions and not each._waiters}
+        for writer in early - told:
+            log._hub.publish(writer.run_id, writer.take())
+            log._resting.add(writer)
+            asyncio.get_running_loop().call_later(EARLY_S, log._go_on, writer)
+        due = [each for each in writers if each not in early or each in told]
+        told.difference_update(due)
+        told.update(log._resting & early)
+        if due:
+            await store(log, due)
+
+    _replace(EventLog, _store=tell_and_store)
 
 
 def _replace(owner: object, **members: object) -> None:

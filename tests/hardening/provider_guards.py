@@ -19,6 +19,9 @@ __all__ = [
     "the_fault_costs",
 ]
 
+# Some of every group show what most of them guard.
+FEW = 20
+
 
 def asks_once_more() -> None:
     """Mutation: a turn may be retried three times."""
@@ -77,7 +80,7 @@ def the_fault_costs() -> None:
     Meter.charge = always  # type: ignore[assignment,method-assign]
 
 
-def _mutation(patch: Callable[[], None], *, removes: str, n: int = 0) -> Mutation:
+def _mutation(patch: Callable[[], None], *, removes: str, n: int = FEW) -> Mutation:
     name = patch.__name__
     return Mutation(name.replace("_", "-"), removes=removes, patch=f"{__name__}:{name}", n=n)
 

@@ -19,7 +19,7 @@ from tests.support.process import ROOT
 
 # A seed of the day, so that all guards have had their turn after some days.
 SEED = int(os.environ.get("SWITCHYARD_SEED") or datetime.date.today().toordinal())  # noqa: DTZ011
-MUTATIONS_A_RUN = 4
+MUTATIONS_A_RUN = 3
 COMMAND = "python -m tests.hardening"
 
 

@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.hardening.catalogue import FAULTS
 from tests.support.bare import Bare, message, opening
+from tests.support.process import ServerProcess
 from tests.support.raw import request_head
 from tests.support.server import Person, running_server
 
 TESTS = Path(__file__).parents[1]
 STREAMS, POOL = 20, 2
+# One takes 27 kB; where this has fallen, it was half a megabyte.
+SOCKETS, MOST_BYTES_A_SOCKET = 300, 100_000
 
 # What has fallen, and the faults and tests that would show it here.
 SHOWN_BY: Mapping[str, tuple[str, ...]] = {
@@ -28,14 +32,16 @@ SHOWN_BY: Mapping[str, tuple[str, ...]] = {
     "one key made two runs": ("idempotency", "pg-restart"),
     "a sequence began again with a second reader": ("resume",),
     "a run was stranded by a restart": (
+        "kill9",
+        "rescue",
         "faults/test_lost_servers.py"
         "::test_a_run_whose_server_is_killed_while_it_computes_ends_once_after_a_new_start",
     ),
-    "a stale worker went on writing": (
-        "faults/test_lost_servers.py::test_a_replica_frozen_past_its_lease_writes_nothing_when_it_wakes",
-    ),
+    "a stale worker went on writing": ("zombie",),
     "SIGTERM was worse than SIGKILL": (
-        "faults/test_drain.py::test_a_server_leaves_in_order_and_another_goes_on_with_its_runs",
+        "sigterm",
+        "faults/test_chat_kills.py"
+        "::test_runs_of_a_server_told_to_go_are_taken_up_elsewhere_and_lose_no_attempt",
     ),
     "control frames moved the cursor": (
         "unit/test_routing_wire.py::test_what_is_no_event_does_not_move_the_readers_place",
@@ -72,6 +78,34 @@ async def test_open_streams_hold_no_database_session(database_url: str) -> None:
         server.echo.gates["open"].set()
         # The pool may have opened what it is allowed to meanwhile, however many read.
         assert after <= before + POOL
+
+
+async def test_many_sockets_take_little_memory(demo_url: str, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": demo_url, "DATA_DIR": str(tmp_path), "SOCKETS_PER_USER": "1000"}
+    async with (
+        ServerProcess.running(**settings, REQUESTS_PER_MINUTE="100000") as server,
+        AsyncExitStack() as stack,
+    ):
+        process = psutil.Process(server.process.pid)
+        # What the first ones bring in stays, however many there are.
+        await _come_in(stack, server, sockets=SOCKETS // 10)
+        before_bytes = process.memory_full_info().uss
+
+        await _come_in(stack, server, sockets=SOCKETS)
+
+        grown_bytes = process.memory_full_info().uss - before_bytes
+        assert grown_bytes / SOCKETS < MOST_BYTES_A_SOCKET
+
+
+async def _come_in(stack: AsyncExitStack, server: ServerProcess, *, sockets: int) -> None:
+    url = str(server.client.base_url)
+    token = server.client.headers["authorization"].removeprefix("Bearer ")
+    for _ in range(sockets):
+        bare = await stack.enter_async_context(Bare.connected(url))
+        await bare.say(opening(token=token))
+        async with asyncio.timeout(20):
+            assert await bare.status() == 101
+            await bare.until(lambda bare=bare: b"connected" in bare.received)  # type: ignore[misc]
 
 
 async def _stream(bare: Bare, person: Person, run_id: str) -> None:

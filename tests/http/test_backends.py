@@ -112,6 +112,16 @@ async def test_its_run_is_charged_to_nobody_here_and_belongs_to_nobody(
         assert (await client.get(f"/api/runs/{run_id}")).status_code == 200
 
 
+async def test_an_agent_of_ours_with_the_same_id_means_nothing(backend: Backend, person: Person) -> None:
+    ours = await backend.chat.agent(person.id, price={"flat": "many"})
+    user = uuid4()
+
+    async with backend.client(user) as client:
+        answer = await client.post(PATH, json=body(user, agentId=str(ours), stream=False))
+
+    assert (answer.status_code, answer.json()["creditsUsed"]) == (200, 0)
+
+
 async def test_it_reads_and_ends_its_own_runs_alone(backend: Backend, person: Person) -> None:
     local = await person.ended({"chunks": ["mine"]})
     user = uuid4()

@@ -102,7 +102,15 @@ async def test_a_large_head_within_the_limit_is_read() -> None:
         assert b"200 OK" in await tell(port, head)
 
 
-@pytest.mark.parametrize("garbage", [b"FOO / HTTP/1.1\r\n\r\n", b"\x16\x03\x01 hello\r\n\r\n"])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"FOO / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+    ids=["an unknown method", "the beginning of TLS", "a fragment"],
+)
 async def test_what_is_no_request_gets_a_problem_document(garbage: bytes) -> None:
     async with listening() as port:
         assert is_problem(await tell(port, garbage), status=400)

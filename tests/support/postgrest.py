@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import secrets
 import sys
 import tempfile
@@ -45,6 +47,8 @@ alter role authenticator password '{password}';
 
 # Any: decoded JSON, as a front end would read it.
 Answer = tuple[int, Any]
+# Any: a key set as it is published.
+Keys = Mapping[str, Any]
 
 
 class PostgRest:
@@ -53,6 +57,12 @@ class PostgRest:
     def __init__(self, client: httpx2.AsyncClient, secret: str) -> None:
         self._client = client
         self._secret = secret
+
+    async def forward(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes
+    ) -> httpx2.Response:
+        """What it answers to a request of somebody else's."""
+        return await self._client.request(method, path, headers=headers, content=body)
 
     async def request(
         self, method: str, path: str, *, role: str, user: UUID | None = None, body: object = None
@@ -88,15 +98,20 @@ class RestDatabase:
 
 
 @asynccontextmanager
-async def serving(database_url: str) -> AsyncIterator[PostgRest]:
-    """PostgREST on a socket of its own, ready to answer."""
+async def serving(database_url: str, *, jwks: Keys | None = None) -> AsyncIterator[PostgRest]:
+    """PostgREST on a socket of its own, ready to answer.
+
+    Args:
+        jwks: a project's signing keys, whose tokens it takes too.
+    """
     program = await asyncio.to_thread(_installed)
     secret, password = secrets.token_hex(32), secrets.token_hex(16)
     async with connected(database_url) as connection:
         await connection.execute(AUTHENTICATOR.format(password=password))
     with tempfile.TemporaryDirectory(prefix="postgrest-") as name:
         folder = Path(name)
-        config = _configure(folder, url=_as_authenticator(database_url, password), secret=secret)
+        keys = json.dumps({"keys": [*(jwks or {}).get("keys", []), _as_jwk(secret)]})
+        config = _configure(folder, url=_as_authenticator(database_url, password), keys=keys)
         process = spawn([str(program), str(config)], uid=None, dies_by=SIGTERM, log=folder / "log")
         try:
             transport = httpx2.AsyncHTTPTransport(uds=str(folder / "socket"))
@@ -107,13 +122,21 @@ async def serving(database_url: str) -> AsyncIterator[PostgRest]:
             await _stop(process)
 
 
-def _configure(folder: Path, *, url: str, secret: str) -> Path:
+def _as_jwk(secret: str) -> dict[str, str]:
+    return {
+        "kty": "oct",
+        "alg": "HS256",
+        "k": base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode(),
+    }
+
+
+def _configure(folder: Path, *, url: str, keys: str) -> Path:
     config = folder / "config"
     settings = {
         "db-uri": url,
         "db-schemas": "public",
         "db-anon-role": "anon",
-        "jwt-secret": secret,
+        "jwt-secret": keys.replace('"', '\\"'),
         "server-unix-socket": str(folder / "socket"),
         "log-level": "crit",
     }

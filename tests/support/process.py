@@ -21,6 +21,7 @@ import psutil
 __all__ = [
     "DEMO_USER",
     "FORECASTER",
+    "NO_TLS",
     "ROOT",
     "ServerProcess",
     "free_port",

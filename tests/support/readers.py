@@ -32,12 +32,19 @@ class Transport(Enum):
     PAGE = auto()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Replica:
-    """One server, and a token of the user that it takes."""
+    """One server, and a token of the user that it takes.
+
+    Attributes:
+        is_there: false from when it is killed until it is ready again.
+        deaths: how often it was killed.
+    """
 
     url: str
     token: str
+    is_there: bool = True
+    deaths: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,6 @@ class Hit:
 class Reader:
     """
     body, key: of the request that began the run
-    may_die: whether replicas may end, and refuse connections until they are back
     """
 
     run_id: str
@@ -61,11 +67,12 @@ class Reader:
     key: str
     replicas: tuple[Replica, ...]
     dice: random.Random
-    may_die: bool = False
     told: list[tuple[Transport, bytes]] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
+    visits: int = 0
     _silent: list[asyncio.Task[None]] = field(default_factory=list)
     _last: Replica | None = None
+    _tail: Tail | None = None  # of this visit
 
     @property
     def after(self) -> int:
@@ -75,6 +82,10 @@ class Reader:
     @property
     def has_end(self) -> bool:
         return bool(self.told) and is_terminal(self.told[-1][1])
+
+    def heard_from(self, replica: Replica) -> int:
+        """How many events of this visit; none if it is to another."""
+        return len(self._tail.told) if self._tail is not None and self._last is replica else 0
 
     async def read(self, *, cuts: int) -> None:
         """Come back until the end is here and the server has said that nothing comes after it.
@@ -88,14 +99,20 @@ class Reader:
             await asyncio.gather(*self._silent)
 
     async def _visit_any(self, cut: Cut | None) -> bool:
-        """Another replica each time; one that is not there is left alone for a moment."""
+        """Another replica each time; one that is not there is left alone for a moment.
+
+        Raises:
+            AssertionError: one that lives has refused the connection, or ended it too early.
+        """
         others = [each for each in self.replicas if each is not self._last]
-        self._last = self.dice.choice(others or list(self.replicas))
+        self._last = replica = self.dice.choice(others or list(self.replicas))
+        self._tail, self.visits = None, self.visits + 1
+        was_there, deaths = replica.is_there, replica.deaths
         try:
-            return await self._visit(self._last, cut)
-        except ConnectionError:
-            if not self.may_die:
-                raise
+            return await self._visit(replica, cut)
+        except ConnectionError as error:
+            if was_there and replica.deaths == deaths:
+                raise AssertionError(f"a replica that lives: {error}") from error
             await asyncio.sleep(AWAY_S)
             return False
 
@@ -106,6 +123,7 @@ class Reader:
             buffer_bytes = cut.buffer_bytes if cut else None
             bare = await stack.enter_async_context(Bare.connected(replica.url, buffer_bytes=buffer_bytes))
             tail, is_cut = _tail(transport), False
+            self._tail = tail
             try:
                 is_time = cut is not None and cut.when is When.TIME
                 async with asyncio.timeout(cut.after if cut and is_time else None):
@@ -121,7 +139,7 @@ class Reader:
                 await asyncio.sleep(0)
                 return False
             if not tail.is_over:
-                raise ConnectionResetError("the replica has gone")
+                raise ConnectionResetError(f"it has ended {transport.name} with {bare.ended}")
         return self.has_end
 
     def _choose(self) -> Transport:
@@ -142,9 +160,7 @@ class Reader:
                 said = await self._talk(bare, tail, said)
             await bare.until(lambda: bool(bare.received) or bare.ended is not None)
             if not bare.received:
-                if self.may_die:
-                    return False
-                raise AssertionError(f"the server has ended it with {bare.ended} after {fed_bytes} bytes")
+                return False
             fed_bytes += _feed(tail, bare, cut, fed_bytes=fed_bytes)
         return False
 

@@ -10,7 +10,7 @@ from tests.support.model import Reply
 __all__ = ["CHAT_REPLY", "input_of"]
 
 LETTERS = 'aé€😀\u200d\u2028"\\\n\r\t\x7f中ß '
-CHAT_REPLY: Reply = {"text": "Ünïcödé 😀 words, one after the other. " * 6, "between_s": 0.003}
+CHAT_REPLY: Reply = {"text": "Ünïcödé 😀 words, one after the other. " * 6, "between_s": 0.04}
 
 
 def input_of(dice: random.Random) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from uuid import uuid4
 
 from foundation.db import PoolDatabase
@@ -58,6 +59,17 @@ async def test_events_that_come_while_readers_are_woken_reach_each_in_order() ->
             await asyncio.sleep(0)
 
     assert seen == [[1, 2, 3, 4]] * READERS
+
+
+async def test_what_comes_faster_than_readers_are_woken_is_no_more_to_do_for_each_of_them() -> None:
+    handing = hub()
+    with ExitStack() as stack:
+        for _ in range(READERS):
+            stack.enter_context(handing.subscribe(RUN))
+        for seq in range(1, 101):
+            handing.publish(RUN, note(seq))
+
+        assert len(handing._asleep) <= READERS
 
 
 async def test_a_reader_that_leaves_before_it_is_woken_keeps_no_other_waiting() -> None:

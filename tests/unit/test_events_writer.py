@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from heavy_agents.events import RESERVED, TERMINAL, LeaseLost, Writer
+from heavy_agents.events.writer import BUFFER_BYTES, ENTRY_BYTES
 
 
 def writer() -> Writer:
@@ -65,6 +66,22 @@ async def test_a_full_buffer_makes_the_agent_wait_until_there_is_room() -> None:
     own.confirm()
 
     await asyncio.wait_for(blocked, 5)
+
+
+async def test_so_many_small_events_that_they_take_a_megabyte_of_memory_fill_the_buffer() -> None:
+    own, emitted = writer(), 0
+
+    async def emit_for_ever() -> None:
+        nonlocal emitted
+        while True:
+            await own.emit("chunk", {"content": "a"})
+            emitted += 1
+
+    agent = asyncio.create_task(emit_for_ever())
+    await asyncio.sleep(0)
+    agent.cancel()
+
+    assert 3_000 < emitted <= BUFFER_BYTES / ENTRY_BYTES
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED | TERMINAL))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import Json
 from heavy_agents.llm import Prompt, estimate_tokens
-from heavy_agents.llm.prompt import MAX_MODELS, Quirk, Quirks, write
+from heavy_agents.llm.prompt import MAX_MODELS, MAX_NAME, Quirk, Quirks, write
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -61,6 +61,16 @@ def test_quirks_are_remembered_for_each_model_and_not_for_ever() -> None:
 
     assert quirks.of("m0") == frozenset()
     assert quirks.of("m1") == quirks.of(f"m{MAX_MODELS}") == {Quirk.TEMPERATURE}
+
+
+def test_a_name_longer_than_models_have_is_not_remembered() -> None:
+    quirks = Quirks()
+
+    quirks.learn("m" * MAX_NAME, frozenset({Quirk.TEMPERATURE}))
+    quirks.learn("m" * (MAX_NAME + 1), frozenset({Quirk.TEMPERATURE}))
+
+    assert quirks.of("m" * MAX_NAME) == {Quirk.TEMPERATURE}
+    assert quirks.of("m" * (MAX_NAME + 1)) == frozenset()
 
 
 @given(st.text())

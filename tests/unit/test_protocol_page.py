@@ -7,10 +7,14 @@ from pathlib import Path
 
 from foundation import errors
 from foundation.errors import HeavyError
+from foundation.settings import Settings
 from routing.outcomes import OTHERWISE, STATUS_BY_CODE
+from routing.readers import MAX_A_USER
 from routing.socket.farewell import RESTARTING, farewell
 from routing.socket.inbound import MODELS
-from routing.socket.protocol import TOO_SLOW
+from routing.socket.protocol import MESSAGE_BYTES, TOO_SLOW, SocketProtocol
+from routing.socket.subscriptions import MAX_A_SOCKET
+from routing.stream import Tempo
 from routing.wire import MESSAGES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -61,6 +65,20 @@ def test_every_close_code_is_listed() -> None:
     ours = {farewell(type("Refused", (HeavyError,), {"status": each})("no")).code for each in statuses}
 
     assert ours | {RESTARTING, TOO_SLOW, TOO_BIG} == listed
+
+
+def test_the_times_and_limits_of_what_lasts_are_those_that_are_told() -> None:
+    sockets = Settings.model_fields["sockets_per_user"].default
+    told = [
+        f"A comment breaks every silence of {Tempo().ping_s:g} s",
+        f"After {Tempo().life_s / 60:g} minutes",
+        f"a message over {MESSAGE_BYTES // 1024} kB",
+        f"`SOCKETS_PER_USER` sockets open ({sockets}) and {MAX_A_USER} streams",
+        f"a socket may follow {MAX_A_SOCKET} runs",
+        f"The server pings every {SocketProtocol.ping_s:g} s",
+    ]
+
+    assert [sentence for sentence in told if sentence not in PAGE] == []
 
 
 def leaves() -> set[type[HeavyError]]:

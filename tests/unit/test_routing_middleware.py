@@ -7,6 +7,7 @@ import json
 
 import pytest
 from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import DatabaseUnavailable
@@ -100,6 +101,47 @@ async def test_a_body_nobody_took_ends_the_connection(
     sent = await answered(Unread(app), scope(**headers), b"ab", b"cde")
 
     assert ((b"connection", b"close") in sent[0]["headers"]) is closes
+
+
+async def test_what_is_on_its_way_is_taken_before_the_connection_ends() -> None:
+    happened = await _refused(400, b"ab", b"cde", b"f")
+
+    assert happened == ["start", "answer", "ab", "cde", "f", "end"]
+
+
+async def test_a_client_that_was_too_slow_is_not_waited_for() -> None:
+    assert await _refused(408, b"ab", b"cde") == ["start", "answer"]
+
+
+async def test_a_body_that_never_ends_is_not_waited_for_to_its_end() -> None:
+    endless = await _refused(413, *[b"x" * 65_536] * 100)
+    silent = await _refused(413, b"ab", is_silent=True)
+
+    assert (endless[-1], len(endless)) == ("end", 2 + 4 + 1)
+    assert silent == ["start", "answer", "ab", "end"]
+
+
+async def _refused(status: int, *body: bytes, is_silent: bool = False) -> list[str]:
+    """What happens, in order, when a request is refused before its body is read."""
+    happened: list[str] = []
+    left = list(body)
+
+    async def receive() -> Message:
+        if not left:
+            await asyncio.Event().wait()
+        part = left.pop(0)
+        happened.append(part[:3].decode())
+        return {"type": "http.request", "body": part, "more_body": bool(left) or is_silent}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            happened.append("start")
+        else:
+            happened.append("answer" if message.get("body") else "end")
+
+    app = Unread(PlainTextResponse("no", status), linger_s=0.05 if is_silent else 60)
+    await app(scope(content_length="9"), receive, send)
+    return happened
 
 
 async def test_a_client_that_left_is_counted_but_not_answered() -> None:

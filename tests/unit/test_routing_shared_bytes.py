@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import orjson
@@ -17,12 +20,40 @@ from routing.sse import frame
 RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
 
 
+@contextmanager
+def traced() -> Iterator[Callable[[], int]]:
+    """How much memory is taken since, and not given back."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
 def test_readers_of_one_event_share_its_bytes() -> None:
     event = Event(2, "chunk", {"content": "word"})
 
     assert frame(RUN, event) is frame(RUN, event)
     assert event_text(RUN, event) is event_text(RUN, event)
     assert event_text(RUN, event) not in frame(RUN, event)
+
+
+def test_a_reader_of_its_own_holds_an_event_once() -> None:
+    event = Event(2, "chunk", {"content": "word"}, is_shared=False)
+
+    assert event_text(RUN, event) == event_text(RUN, event)
+    assert event_text(RUN, event) is not event_text(RUN, event)
+    assert frame(RUN, event) is not frame(RUN, event)
+
+
+@pytest.mark.parametrize("chars", [10, 1_100, 20_000])
+def test_what_waits_for_a_reader_takes_no_more_memory_than_it_has_bytes(chars: int) -> None:
+    events = [Event(seq, "chunk", {"content": "x" * chars}) for seq in range(100)]
+
+    with traced() as taken_bytes:
+        texts = [event_text(RUN, event) for event in events]
+
+    assert taken_bytes() < 2 * sum(map(len, texts)) + 100_000
 
 
 def test_bytes_of_one_run_are_not_told_of_another() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from heavy_agents.runs.request import AgentSnapshot
-from heavy_agents.runs.seen import SeenAgents
+from heavy_agents.runs.seen import MOST_BYTES, SeenAgents
 
 
 def snapshot(agent_id: UUID, name: str) -> AgentSnapshot:
@@ -34,6 +34,16 @@ def test_an_agent_seen_again_is_as_it_was_seen_last() -> None:
     assert remembered is not None
     assert remembered.name == "after"
     assert seen.get(other) is not None
+
+
+def test_an_agent_with_a_large_row_is_not_kept_nor_is_what_it_was_before() -> None:
+    seen, agent_id = SeenAgents(), uuid4()
+    seen.keep(agent_id, snapshot(agent_id, "a"))
+
+    large = {"id": str(agent_id), "name": "a", "kind": "chat", "system_prompt": "x" * MOST_BYTES}
+    seen.keep(agent_id, AgentSnapshot.from_json(large))
+
+    assert seen.get(agent_id) is None
 
 
 def test_a_forgotten_agent_is_not_known() -> None:

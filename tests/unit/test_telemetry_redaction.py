@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foundation.telemetry.redaction import REDACTED, Redactor
+from foundation.telemetry.redaction import REDACTED, Redactor, is_secret_name
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
 NAMES = st.text(max_size=5)
@@ -37,6 +38,14 @@ FIELDS = st.dictionaries(NAMES, TREES, max_size=3)
 def test_what_goes_under_a_secret_name_is_hidden(name: str) -> None:
     for value in ("canary", b"canary", ["canary"], {"deep": "canary"}, 12345):
         assert Redactor().fields({name: value}) == {name: REDACTED}
+
+
+def test_a_name_that_somebody_made_up_is_judged_and_not_kept() -> None:
+    name = f"{uuid4()}" * 1_000 + "_password"
+    holders = sys.getrefcount(name)
+
+    assert is_secret_name(name)
+    assert sys.getrefcount(name) == holders
 
 
 @pytest.mark.parametrize("name", ["tokens", "total_tokens", "max_tokens", "route", "run_id", "key", "keys"])

@@ -17,7 +17,7 @@ from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.ground import Ground
 from tests.hardening.insist import insist
 from tests.support.forgetful import Forgetful, Loss, When, forgetting
-from tests.support.process import ServerProcess
+from tests.support.process import NO_TLS, ServerProcess
 from tests.support.relay import relaying
 from tests.support.stubborn import KIND, words
 
@@ -96,7 +96,7 @@ async def _lap(
         clients = [
             await stack.enter_async_context(
                 httpx2.AsyncClient(
-                    base_url=each.client.base_url, headers=headers, timeout=60, trust_env=False
+                    base_url=each.client.base_url, headers=headers, timeout=60, trust_env=False, verify=NO_TLS
                 )
             )
             for each in replicas
@@ -179,7 +179,7 @@ async def _lost(books: Books, replica: ServerProcess, headers: dict[str, str]) -
     async with relaying(int(replica.client.base_url.port or 0)) as relay:
         limits = httpx2.Limits(max_keepalive_connections=0)
         async with httpx2.AsyncClient(
-            base_url=relay.url, headers=headers, timeout=60, trust_env=False, limits=limits
+            base_url=relay.url, headers=headers, timeout=60, trust_env=False, verify=NO_TLS, limits=limits
         ) as client:
             for number in range(4):
                 relay.losing = EXECUTE

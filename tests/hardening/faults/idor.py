@@ -11,7 +11,7 @@ import httpx2
 
 from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.ground import Ground
-from tests.support.process import ServerProcess
+from tests.support.process import NO_TLS, ServerProcess
 from tests.support.sockets import opened
 from tests.support.state import State, changes
 
@@ -111,7 +111,7 @@ async def _requests(
     doors = list(_doors(described, findings))
     for who, credentials in callers.items():
         async with httpx2.AsyncClient(
-            base_url=server.client.base_url, headers=credentials, trust_env=False, timeout=60
+            base_url=server.client.base_url, headers=credentials, trust_env=False, verify=NO_TLS, timeout=60
         ) as client:
             for door in doors:
                 names = _names(other, door[2])

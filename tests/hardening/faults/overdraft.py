@@ -52,7 +52,7 @@ FAULT = Fault(
     name="overdraft",
     promise="256 submissions at once on credit for 100: exactly 100 accepted, no account below zero",
     full_n=100,
-    small_n=2,
+    small_n=1,
     perform=perform,
     mutations=(
         Mutation(

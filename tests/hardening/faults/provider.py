@@ -25,6 +25,7 @@ from tests.support.process import ServerProcess
 from tests.support.provider_cases import (
     FAULTY_ENDINGS,
     HASTY,
+    KINDS,
     PRICE,
     SECRETS,
     TEXT,
@@ -99,11 +100,12 @@ class Place:
         heard = messages(answer.text)
         run_id = heard[0]["runId"]
         receipt = (await client.get(f"/api/runs/{run_id}/receipt", headers=self.headers)).json()
-        return {"messages": heard, "receipt": receipt}
+        run = (await client.get(f"/api/runs/{run_id}", headers=self.headers)).json()
+        return {"messages": heard, "receipt": receipt, "run": run}
 
-    async def lost_calls(self) -> int:
+    async def metrics(self) -> str:
         headers = {"authorization": f"Bearer {METRICS_TOKEN}"}
-        return counted_lost((await self.replica.client.get("/metrics", headers=headers)).text)
+        return (await self.replica.client.get("/metrics", headers=headers)).text
 
     async def _suffer(self, each: Suffering) -> None:
         while not self.purse.reserve(each.case.most_retries):
@@ -135,12 +137,12 @@ async def perform(ground: Ground, findings: Findings) -> None:
     async with ground.replica(log_file=None, **HASTY, **SETTINGS) as replica:
         place = Place(replica, {"authorization": f"Bearer {ground.token(person)}"}, good)
         await _suffer(place, every, flood=flood)
-        lost = await place.lost_calls()
+        metrics = await place.metrics()
     calls, told = await ground.calls(), place.told
     _judge(findings, [*flood, *every], told, calls)
     charged = sum(answer["receipt"]["charged"] for answer in told.values())
-    await _look_at_money(ground, findings, person, calls=calls, lost=lost, charged=charged)
-    _search(ground, findings, told)
+    await _look_at_money(ground, findings, person, calls=calls, lost=counted_lost(metrics), charged=charged)
+    _search(ground, findings, f"{told}{metrics}")
     findings.figure("kinds", len({each.case.name for each in every}))
     findings.figure("calls", len(calls))
 
@@ -189,6 +191,7 @@ def _mistakes(case: Case, told: Document, calls: list[Asked]) -> list[str]:
         "what came is not shown": not case.is_shown or text != "",
         "the terminal event has another text": (last["response"] or "") == text,
         "the event has another charge": last["creditsUsed"] == charged,
+        "the run has another charge": told["run"]["creditsUsed"] == charged,
         "one hold, one end": len(receipt["entries"]) == 2,
     }
     if case.code is not None:
@@ -227,9 +230,9 @@ async def _look_at_money(
     findings.expect(left == (BALANCE - due, 0), f"{due} were due of {BALANCE}, the account has {left}")
 
 
-def _search(ground: Ground, findings: Findings, told: dict[str, Document]) -> None:
+def _search(ground: Ground, findings: Findings, told: str) -> None:
     """What the provider says may hold keys and names, and is repeated nowhere."""
-    written = "".join(file.read_text() for file in ground.folder.glob("replica-*.log")) + str(told)
+    written = "".join(file.read_text() for file in ground.folder.glob("replica-*.log")) + told
     for secret in SECRETS:
         findings.expect(secret not in written, f"{secret!r} was written or told")
 
@@ -238,7 +241,7 @@ FAULT = Fault(
     name="provider",
     promise="a provider that fails in every way known: right end, bounded retries, right charge",
     full_n=1000,
-    small_n=20,
+    small_n=KINDS,
     perform=perform,
     endings=FAULTY_ENDINGS,
     mutations=MUTATIONS,

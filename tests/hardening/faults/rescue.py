@@ -14,6 +14,7 @@ from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.fleet import Fleet, Place
 from tests.hardening.ground import Ground
 from tests.hardening.struck import struck_at
+from tests.support.process import NO_TLS
 from tests.support.stubborn import KIND
 from tests.support.viewer import Viewer
 
@@ -35,7 +36,7 @@ async def perform(ground: Ground, findings: Findings) -> None:
     took_s: list[float] = []
     limits = httpx2.Limits(max_connections=None)
     async with (
-        httpx2.AsyncClient(trust_env=False, timeout=60, limits=limits) as client,
+        httpx2.AsyncClient(trust_env=False, verify=NO_TLS, timeout=60, limits=limits) as client,
         Fleet.of(ground, places=2) as fleet,
     ):
         rescue = Rescue(ground, findings, fleet, client)

@@ -12,7 +12,7 @@ from starlette.types import Send
 from tests.support.canaries.planted import Planted
 from tests.support.mcp_server import McpHost, Script, answer, offering
 from tests.support.model import Call, ModelProcess, Rule
-from tests.support.process import ServerProcess
+from tests.support.process import NO_TLS, ServerProcess
 from tests.support.sockets import opened
 from tests.support.tables import Connection
 from tests.support.tokens import ABSENT, TokenForge
@@ -61,7 +61,7 @@ class Scene:
         token = self.planted.secret("the token of the user", self.forge.token(user))
         headers = {"authorization": f"Bearer {token}"}
         async with httpx2.AsyncClient(
-            base_url=self.server.client.base_url, headers=headers, timeout=60, trust_env=False
+            base_url=self.server.client.base_url, headers=headers, timeout=60, trust_env=False, verify=NO_TLS
         ) as client:
             await self._chat(client, user)
             await self._break(client, user)

@@ -86,7 +86,8 @@ def _strange(dice: Random, given: Given) -> Malformed:
     target = dice.choice([*STRANGE, "/" + quote_from_bytes(dice.randbytes(dice.randint(1, 400)))])
     method = dice.choice(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
     head = asked(method, "<target>", [given.user]).replace(b"<target>", target.encode("latin-1"))
-    return Malformed(f"{method} {target!r:.90}", head, REFUSED)
+    # Some are under `/api/runs/`, where what follows is an id.
+    return Malformed(f"{method} {target!r:.90}", head, REFUSED | {"run_not_found"})
 
 
 def _no_id(dice: Random, real: str) -> str:
