@@ -17,15 +17,14 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from foundation.clock import Clock, GuidedClock
-from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
+from foundation.db import DatabaseWatchdog, PoolDatabase
 from foundation.errors import NotConfigured
-from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
-from foundation.identity import ApiKeys, Authenticator
+from foundation.hints import Hints, hints_of
+from foundation.identity import ApiKeys, Authenticator, run_tokens_of
 from foundation.ids import new_worker_id
 from foundation.lifecycle import Lifecycle, Service
 from foundation.limits import AddressLimit, RequestLimit, RequestLimits, SharedCounts
@@ -33,7 +32,7 @@ from foundation.outbound import Outbound
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Observers, Pulse, Watchdog, observers_of
 from foundation.workers import WorkerPool
-from heavy_agents.agents import Equipment, Kind, equip, kinds
+from heavy_agents.agents import Equipment, Forwarding, Kind, equip, kinds
 from heavy_agents.edge import Edge, Expiry
 from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Model, configured_model
@@ -113,6 +112,7 @@ def build(
         edge=edge,
         readers=readers,
         tracer=ground.observers.tracer,
+        run_tokens=run_tokens_of(settings, clock=ground.clock),
     )
     below: list[Service] = [presence, api_keys, authenticator, limits.callers, *stands_on]
     # Drained from the last to the first: runs are given back before their readers are told to come back.
@@ -146,7 +146,8 @@ class _Ground:
 def _ground(settings: Settings) -> _Ground:
     if settings.database_url is None:
         raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
-    clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
+    clock, metrics = GuidedClock(), Metrics()
+    outbound = Outbound(extra_ca_file=settings.extra_ca_file)
     db = PoolDatabase(settings.database_url, size=settings.database_pool)
     health = Health(clock)
     health.register("database", DatabaseCheck(db, clock))
@@ -154,22 +155,10 @@ def _ground(settings: Settings) -> _Ground:
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
     worker = new_worker_id(settings.railway_replica_id)
-    hints = _hints(settings, db, name=worker, metrics=metrics, health=health)
+    hints = hints_of(settings, db, name=worker, metrics=metrics, health=health)
     model = configured_model(settings, outbound, metrics=metrics, tracer=observers.tracer)
     hub = Hub(db, hints)
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub, model)
-
-
-def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
-    """A transaction pooler keeps no session, so that nobody can listen through it."""
-    assert settings.database_url is not None  # noqa: S101 - checked before
-    if settings.nats_url is not None:
-        hints = NatsHints(settings.nats_url, metrics=metrics)
-        health.register("nats", hints.check, is_needed=False)
-        return hints
-    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
-        return Deaf()
-    return PostgresHints(settings.database_url, db, name=name, metrics=metrics)
 
 
 def _version(settings: Settings) -> str:
@@ -231,9 +220,9 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     lease_db = PoolDatabase(settings.database_url, size=1 + BEATS_AT_ONCE)
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
-    equipment = Equipment(
-        ground.model, _shelf(ground, process=workers, pages=pages), settings.run_token_limit
-    )
+    forwarding = _forwarding(ground)
+    shelf = _shelf(ground, process=workers, pages=pages)
+    equipment = Equipment(ground.model, shelf, settings.run_token_limit, forwarding)
     executes = settings.role.executes_runs
     engine = Engine(
         _floor(ground, lease_db, events=events, compute=workers),
@@ -244,7 +233,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
         drain_s=settings.drain_seconds,
     )
     watched: list[Service] = [lease_db, DatabaseWatchdog(lease_db)]
-    return engine, [*watched, workers, pages, events] if executes else []
+    return engine, [*watched, workers, pages, events, forwarding] if executes else []
 
 
 def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
@@ -278,6 +267,16 @@ def _workers(settings: Settings, extra_kinds: Sequence[Kind]) -> WorkerPool:
         processes=settings.process_workers,
         memory_mb=settings.process_memory_mb,
         allowed=("forecast.", *own),
+    )
+
+
+def _forwarding(ground: _Ground) -> Forwarding:
+    return Forwarding(
+        ground.settings,
+        tokens=run_tokens_of(ground.settings, clock=ground.clock),
+        outbound=ground.outbound,
+        metrics=ground.metrics,
+        clock=ground.clock,
     )
 
 

@@ -18,6 +18,7 @@ from routing import (
     execute,
     execute_validated,
     health,
+    key_set,
     keys,
     metrics,
     runs,
@@ -42,6 +43,7 @@ AREAS = (
     agent_metrics,
     keys,
     agent_health,
+    key_set,
 )
 PROBES = (health, metrics)
 

@@ -15,17 +15,19 @@ from starlette.requests import HTTPConnection
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
 from foundation.limits import LimitVerdict, address_key, caller_key
-from routing.openapi import API_KEY, SERVICE, USER
+from routing.openapi import API_KEY, BACKEND, SERVICE, USER
 from routing.rooms import Rooms, rooms_of
 
 __all__ = [
     "CallerOf",
+    "ReaderOf",
     "RoomsOf",
-    "ServiceOf",
+    "SenderOf",
     "UserOf",
     "caller_of",
     "client_key",
-    "service_of",
+    "reader_of",
+    "sender_of",
     "spoken_for",
     "user_of",
 ]
@@ -68,12 +70,45 @@ async def user_of(request: Request, rooms: RoomsOf, _bearer: object = USER) -> C
     return caller
 
 
-async def service_of(request: Request, rooms: RoomsOf, _service: object = SERVICE) -> None:
-    """Nobody but the service; whom it speaks for stands in the body, which is read afterwards.
+async def reader_of(
+    request: Request,
+    rooms: RoomsOf,
+    _bearer: object = USER,
+    _api_key: object = API_KEY,
+    _service: object = SERVICE,
+    _backend: object = BACKEND,
+) -> Caller:
+    """As `caller_of`, and another backend, for whom the runs that it has sent are its own."""
+    return await backend_of(request, rooms) or await caller_of(request, rooms)
+
+
+async def backend_of(request: Request, rooms: Rooms) -> Caller | None:
+    """Another backend; None if it is somebody else who asks.
+
+    Raises:
+        InvalidToken, ConflictingCredentials, KeysUnavailable: as the authenticator says.
+        RateLimited: it asks too often for this user of its own.
+    """
+    try:
+        caller = await rooms.authenticator.backend(request.headers)
+    except HeavyError:
+        tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
+        raise
+    if caller is not None:
+        tell(request, await rooms.limits.callers.check(caller_key(caller.user_id)))
+    return caller
+
+
+async def sender_of(
+    request: Request, rooms: RoomsOf, _service: object = SERVICE, _backend: object = BACKEND
+) -> Caller | None:
+    """Another backend, or None for the service; whom that speaks for stands in the body, which is read later.
 
     Raises:
         WrongCaller: somebody else who is proved.
     """
+    if (backend := await backend_of(request, rooms)) is not None:
+        return backend
     try:
         rooms.authenticator.require_service(request.headers)
     except WrongCaller:
@@ -82,6 +117,7 @@ async def service_of(request: Request, rooms: RoomsOf, _service: object = SERVIC
     except HeavyError:
         tell(request, rooms.limits.strangers.check(client_key(request, rooms)))
         raise
+    return None
 
 
 async def spoken_for(request: Request, rooms: Rooms, user_id: UUID) -> Caller:
@@ -97,7 +133,8 @@ async def spoken_for(request: Request, rooms: Rooms, user_id: UUID) -> Caller:
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]
-ServiceOf = Annotated[None, Depends(service_of)]
+ReaderOf = Annotated[Caller, Depends(reader_of)]
+SenderOf = Annotated[Caller | None, Depends(sender_of)]
 UserOf = Annotated[Caller, Depends(user_of)]
 
 

@@ -20,11 +20,10 @@ may disagree about anything fancier.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Literal
 
 from foundation.errors import (
     AgentNotFound,
@@ -34,6 +33,7 @@ from foundation.errors import (
     NotConfigured,
     RateLimited,
 )
+from foundation.origins import read_origin
 
 __all__ = [
     "Decider",
@@ -50,15 +50,6 @@ __all__ = [
     "decide",
     "read_origin",
 ]
-
-LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Without ASCII, ignoring case would also take the Kelvin sign for a k.
-ORIGIN: Final = re.compile(
-    rf"https://({LABEL}(?:\.{LABEL})*)\.?(?::([1-9][0-9]{{0,4}}))?/?", re.ASCII | re.IGNORECASE
-)
-MAX_HOST_CHARS: Final = 253
-MAX_PORT: Final = 65535
-HTTPS_PORT: Final = 443
 
 
 class Decider(StrEnum):
@@ -167,17 +158,6 @@ def decide(question: Question) -> Decision:
         error = AgentNotFound("no such agent, or it is neither published nor yours")
         return Refuse(error, Why.AGENT_UNKNOWN)
     return _heavy(question, agent.railway_url) if agent.is_heavy else Edge()
-
-
-def read_origin(address: str) -> str | None:
-    """`address` as its origin is always spelt; None unless it is https, a name, perhaps a port, no more."""
-    match = ORIGIN.fullmatch(address)
-    if match is None:
-        return None
-    host, port = match[1].lower(), int(match[2] or HTTPS_PORT)
-    if len(host) > MAX_HOST_CHARS or port > MAX_PORT:
-        return None
-    return f"https://{host}" if port == HTTPS_PORT else f"https://{host}:{port}"
 
 
 def _credits(question: Question) -> Refuse | None:

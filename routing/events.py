@@ -16,7 +16,7 @@ from heavy_agents.events import Event, Page
 from heavy_agents.runs import Runs
 from routing.address_tokens import AddressTokenRoute
 from routing.answers import EventsPage
-from routing.callers import CallerOf, RoomsOf
+from routing.callers import ReaderOf, RoomsOf
 from routing.cursors import parse_after, parse_run_id
 from routing.examples import EVENTS, STREAM
 from routing.openapi import OF_CALLERS, OF_PATHS, TOKEN, Answer, operation
@@ -83,7 +83,7 @@ def router() -> APIRouter:
 async def read_events(
     request: Request,
     rooms: RoomsOf,
-    caller: CallerOf,
+    caller: ReaderOf,
     *,
     run_id: RunId,
     after: After = None,

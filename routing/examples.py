@@ -23,6 +23,7 @@ __all__ = [
     "HEALTH",
     "KEYS",
     "KEY_ID",
+    "KEY_SET",
     "LIGHT_AGENT_ID",
     "LIGHT_ANSWER",
     "LIGHT_STREAM",
@@ -251,4 +252,19 @@ SUMMARY: Final[Document] = {
     "latencyMs": {"p50": 4.2, "p95": 9.8, "p99": 12.5},
     "activeRuns": 1,
     "runs": {"succeeded": 1},
+}
+
+# That of RFC 7517, appendix A.1.
+KEY_SET: Final = {
+    "keys": [
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+            "alg": "ES256",
+            "use": "sig",
+            "kid": "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s",
+        }
+    ]
 }

@@ -1,21 +1,25 @@
-"""Starting a run for an edge function that has checked the user and the agent itself, over HTTP."""
+"""Starting a run of an agent that somebody else has checked: an edge function, or another backend."""
 
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from foundation.errors import WrongCaller
+from foundation.errors import ConflictingCredentials, InvalidRequest, WrongCaller
+from foundation.identity import Caller, backend_id
+from heavy_agents.runs import Sender
 from routing.bodies import EXECUTE_BYTES, read_model
-from routing.callers import RoomsOf, ServiceOf, spoken_for
+from routing.callers import RoomsOf, SenderOf, spoken_for
 from routing.execute import ENDED_WELL, GOES_ON, OF_RUNS
 from routing.launch import launch
 from routing.models import ValidatedBody, order_of_validated
 from routing.openapi import json_body, operation
 from routing.parameters import IdempotencyKey, Prefer
 from routing.preferences import parse_key, parse_prefer
+from routing.rooms import Rooms
 
 __all__ = ["router"]
 
@@ -44,7 +48,7 @@ def router() -> APIRouter:
             "executeValidated",
             ENDED_WELL,
             GOES_ON,
-            summary="Start a run of an agent that an edge function has checked",
+            summary="Start a run of an agent that an edge function or another backend has checked",
             method="POST",
             errors=(*OF_RUNS, WrongCaller),
             body=json_body(ValidatedBody, anAnswer=EXAMPLE),
@@ -58,14 +62,35 @@ def router() -> APIRouter:
 async def execute_validated(
     request: Request,
     rooms: RoomsOf,
-    _service: ServiceOf,
+    backend: SenderOf,
     _prefer: Prefer = None,
     _key: IdempotencyKey = None,
 ) -> Response:
-    """For the service alone. The run keeps the configuration it is given, and is charged as any other is."""
+    """For the service, and for backends that are trusted here. The run keeps the configuration it is given.
+
+    The service's is charged as any other is. Another backend's is not charged here at all, belongs to nobody
+    of this project, and is open to that backend alone; its token names the `Idempotency-Key` that is wanted.
+    """
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
     body, size_bytes = await read_model(request, ValidatedBody, limit_bytes=EXECUTE_BYTES)
-    caller = await spoken_for(request, rooms, body.user_id)
-    order = order_of_validated(body, key=key, size_bytes=size_bytes)
+    caller = backend or await spoken_for(request, rooms, body.user_id)
+    sender = _checked(backend, rooms, user_id=body.user_id, key=key)
+    order = order_of_validated(body, caller.user_id, key=key, size_bytes=size_bytes, sender=sender)
     return await launch(request, rooms, caller, order, preference=preference, wants_stream=body.stream)
+
+
+def _checked(backend: Caller | None, rooms: Rooms, *, user_id: UUID, key: str | None) -> Sender | None:
+    """The other backend, which may do with its token what that says and no more; None for the service.
+
+    Raises:
+        InvalidRequest: the run's key is not the token's.
+        ConflictingCredentials: the run is another user's than the token.
+    """
+    if backend is None or (told := backend.forwarded) is None:
+        return None
+    if key != told.key:
+        raise InvalidRequest("the Idempotency-Key must be the one that the forwarded run's token names")
+    if user_id != told.subject:
+        raise ConflictingCredentials("the forwarded run's token and the body name different users")
+    return Sender(told.issuer, backend_id(told.issuer), rooms.settings.backend_runs_per_minute)

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from foundation.identity import Caller
-from heavy_agents.runs import Message, Order
+from heavy_agents.runs import Message, Order, Sender
 
 __all__ = [
     "BODIES",
@@ -169,13 +169,20 @@ def order_of(body: ExecuteBody, caller: Caller, *, key: str | None, size_bytes: 
     )
 
 
-def order_of_validated(body: ValidatedBody, *, key: str | None, size_bytes: int) -> Order:
+def order_of_validated(
+    body: ValidatedBody, user_id: UUID, *, key: str | None, size_bytes: int, sender: Sender | None
+) -> Order:
+    """
+    Args:
+        user_id: whose run it is here; of another backend's user not the one that the body names.
+    """
     return Order(
-        user_id=body.user_id,
+        user_id=user_id,
         agent_id=body.agent_id,
         messages=tuple(Message(each.role, each.content) for each in body.messages),
         input={},
         idempotency_key=key,
         given=body.agent_config.model_dump(mode="json"),
+        sender=sender,
         size_bytes=size_bytes,
     )

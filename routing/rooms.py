@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from foundation.clock import Clock
-from foundation.identity import ApiKeys, Authenticator
+from foundation.identity import ApiKeys, Authenticator, RunTokens
 from foundation.limits import RequestLimits
 from foundation.settings import Settings
 from foundation.telemetry import Health, Metrics, Tracer
@@ -26,7 +26,7 @@ class Rooms:
     """
     `capacity` is this process's, or that of all workers where none executes here. `readers` is a service:
     drain it to end open streams. `arrivals` is one too: it turns away whoever comes during a drain. `edge`
-    does what an edge function does elsewhere.
+    does what an edge function does elsewhere. `run_tokens` is None where no run can be forwarded.
     """
 
     settings: Settings
@@ -43,6 +43,7 @@ class Rooms:
     edge: Edge
     readers: Readers = field(default_factory=Readers)
     tracer: Tracer = field(default_factory=Tracer)
+    run_tokens: RunTokens | None = None
     stream_tempo: Tempo = field(default_factory=Tempo)
 
 

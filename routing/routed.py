@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from foundation.errors import DatabaseUnavailable, RateLimited
-from foundation.settings import CreditsOwner
+from foundation.settings import CreditsOwner, Settings
 from heavy_agents.edge import Look, Looks, RoutedAgent
 from routing.decision import (
     Decider,
@@ -43,7 +43,7 @@ async def route(rooms: Rooms, user_id: UUID, agent_id: UUID) -> tuple[Edge | Hea
         InsufficientCredits, RateLimited, AgentNotFound, NotConfigured, DatabaseUnavailable: in this order.
     """
     look = await rooms.edge.looks.look(user_id, agent_id)
-    question = _question(look, owner=rooms.settings.credits_owner)
+    question = _question(look, rooms.settings)
     decision = decide(question)
     is_short = isinstance(decision, Refuse) and decision.why in OF_CREDITS
     if not is_short and (look.agent is None or not look.agent.is_heavy):
@@ -55,14 +55,17 @@ async def route(rooms: Rooms, user_id: UUID, agent_id: UUID) -> tuple[Edge | Hea
     return decision, look.agent
 
 
-def _question(look: Look, *, owner: CreditsOwner) -> Question:
+def _question(look: Look, settings: Settings) -> Question:
     agent = look.agent
-    is_free = owner is CreditsOwner.OFF or (agent is not None and agent.snapshot.price.ceiling < 1)
+    is_free = settings.credits_owner is CreditsOwner.OFF or (
+        agent is not None and agent.snapshot.price.ceiling < 1
+    )
     return Question(
         decider=Decider.BACKEND,
         available_credits=look.available,
         limit="within",
         agent=None if agent is None else _found(agent),
+        allowed_backends=settings.allowed_backends,
         needed_credits=0 if is_free else 1,
     )
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from foundation.errors import ArtifactNotFound, BadCursor, RunNotFound
 from routing.answers import Receipt, Run, RunsPage
-from routing.callers import CallerOf, RoomsOf
+from routing.callers import CallerOf, ReaderOf, RoomsOf
 from routing.cursors import parse_before, parse_run_id
 from routing.examples import CANCELLED, RECEIPT, RUN, RUNS
 from routing.openapi import OF_CALLERS, OF_PATHS, Answer, operation
@@ -95,12 +95,12 @@ async def list_runs(
     return Json({"runs": [run_document(run) for run in page], "next": following})
 
 
-async def get_run(rooms: RoomsOf, caller: CallerOf, run_id: RunId) -> Response:
+async def get_run(rooms: RoomsOf, caller: ReaderOf, run_id: RunId) -> Response:
     """With what it answered, once it has."""
     return Json(run_document(await rooms.runs.get(caller.user_id, parse_run_id(run_id))))
 
 
-async def cancel_run(rooms: RoomsOf, caller: CallerOf, run_id: RunId) -> Response:
+async def cancel_run(rooms: RoomsOf, caller: ReaderOf, run_id: RunId) -> Response:
     """Safe to repeat. What was used until then is charged."""
     run, had_ended = await rooms.runs.cancel(caller.user_id, parse_run_id(run_id))
     headers = {"Location": run_url(run["run_id"])}
@@ -112,7 +112,7 @@ async def get_receipt(rooms: RoomsOf, caller: CallerOf, run_id: RunId) -> Respon
     return Json(receipt_document(await rooms.runs.receipt(caller.user_id, parse_run_id(run_id))))
 
 
-async def get_artifact(rooms: RoomsOf, caller: CallerOf, run_id: RunId, name: FileName) -> Response:
+async def get_artifact(rooms: RoomsOf, caller: ReaderOf, run_id: RunId, name: FileName) -> Response:
     """Always to be saved: what an agent made is not shown as a page of this server."""
     if not name.isprintable():
         raise ArtifactNotFound("this run has no such artifact")

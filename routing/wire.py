@@ -13,7 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from foundation.errors import Json
-from heavy_agents.events import Event
+from heavy_agents.events import RELAYED, Event
 
 __all__ = [
     "accepted_document",
@@ -75,7 +75,8 @@ def socket_message(run_id: UUID, event: Event) -> dict[str, Json]:
 def _message(name: str, run_id: UUID | None, event: Event, fields: tuple[str, ...]) -> dict[str, Json]:
     whose = {} if run_id is None else {"runId": str(run_id)}
     envelope: dict[str, Json] = {"type": name, **whose, "seq": event.seq}
-    said = {field: event.data[field] for field in fields if field in event.data and field not in envelope}
+    kept_back = {*envelope, RELAYED}
+    said = {field: event.data[field] for field in fields if field in event.data and field not in kept_back}
     return envelope | said
 
 

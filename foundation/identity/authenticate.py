@@ -17,12 +17,14 @@ from uuid import UUID
 from foundation.clock import Clock
 from foundation.errors import ConflictingCredentials, InvalidRequest, InvalidToken, WrongCaller
 from foundation.identity.api_keys import ApiKeys, invalid_key
+from foundation.identity.backends import TrustedBackends
 from foundation.identity.caller import Caller, CallerKind
 from foundation.identity.claims import TokenRules, read_claims, read_user_id
 from foundation.identity.credentials import Credentials, read_credentials
 from foundation.identity.development import development_secret, is_self_issued
 from foundation.identity.jwks import Jwks
 from foundation.identity.keys import VerifyKey, shared_key
+from foundation.identity.run_tokens import RUN_TYPE
 from foundation.identity.tokens import TokenHeader, read_header, verify_signature
 from foundation.lifecycle import TaskOwner
 from foundation.outbound import Outbound
@@ -57,6 +59,7 @@ class Authenticator:
         )
         self._shared = _shared_key(settings)
         self._service_secret = settings.railway_backend_secret
+        self._backends = TrustedBackends(settings, outbound=outbound, clock=clock, tasks=self._tasks)
         self._jwks: Jwks | None = None
         if (url := settings.jwks_url) is not None:
             self._jwks = Jwks(url, outbound=outbound, clock=clock, tasks=self._tasks)
@@ -91,6 +94,23 @@ class Authenticator:
             raise InvalidRequest("x-user-id must be the UUID of the user the service speaks for")
         return await self._as_service(offered, user_id)
 
+    async def backend(self, headers: Mapping[str, str]) -> Caller | None:
+        """Another backend that forwards a run; None if whoever asks offers no such token, or more than that.
+
+        Raises:
+            InvalidToken: it is not trusted, or not for this one.
+            ConflictingCredentials: an API key is offered with it, or a credential twice.
+            KeysUnavailable: the other backend's keys cannot be fetched.
+        """
+        offered = read_credentials(headers)
+        if offered.bearer is None or offered.secret is not None:
+            return None
+        if (header := read_header(offered.bearer)).type != RUN_TYPE:
+            return None
+        if offered.api_key is not None:
+            raise ConflictingCredentials("a forwarded run's token and an API key are offered; send one")
+        return await self._backends.verify(offered.bearer, header)
+
     def require_service(self, headers: Mapping[str, str]) -> None:
         """Look at the service secret alone, before anything large is read.
 
@@ -123,7 +143,10 @@ class Authenticator:
             InvalidToken: with a sentence for the developer.
             KeysUnavailable: the project's keys cannot be fetched.
         """
-        key = await self._key_for(read_header(token))
+        header = read_header(token)
+        if header.type == RUN_TYPE:
+            raise InvalidToken("this token is of a forwarded run, and opens nothing but that run")
+        key = await self._key_for(header)
         claims = verify_signature(token, key)
         return read_claims(claims, self._rules, now_s=int(self._clock.now().timestamp()))
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from foundation.errors import InvalidToken
 from foundation.identity.caller import Caller, CallerKind
 
-__all__ = ["LEEWAY_S", "TokenRules", "read_claims", "read_user_id"]
+__all__ = ["LEEWAY_S", "TokenRules", "check_times", "read_claims", "read_user_id"]
 
 LEEWAY_S: Final = 30
 AUDIENCE: Final = "authenticated"
@@ -40,7 +40,7 @@ def read_claims(claims: Mapping[str, object], rules: TokenRules, *, now_s: int) 
     Raises:
         InvalidToken: the first rule that does not hold.
     """
-    expires_at = _check_times(claims, now_s)
+    expires_at = check_times(claims, now_s)
     if claims.get("iss") != rules.issuer:
         raise InvalidToken("the token was issued by another project; its iss is not the one configured here")
     if claims.get("role") != AUDIENCE:
@@ -65,7 +65,12 @@ def read_user_id(text: object) -> UUID | None:
     return user_id if str(user_id) == text else None
 
 
-def _check_times(claims: Mapping[str, object], now_s: int) -> int:
+def check_times(claims: Mapping[str, object], now_s: int) -> int:
+    """When a token expires, in seconds since the epoch.
+
+    Raises:
+        InvalidToken: it has expired, is not valid yet, or says no time at all.
+    """
     if "exp" not in claims:
         raise InvalidToken("the token has no exp")
     expires_at = _time(claims, "exp", now_s)

@@ -20,8 +20,8 @@ class MissingCredentials(InvalidToken):
 class KeysUnavailable(BackendFailed):
     """Not a 401: a client that is told its good token is bad signs its user out."""
 
-    def __init__(self) -> None:
-        super().__init__("the project's signing keys cannot be fetched right now; try again in a moment")
+    def __init__(self, whose: str = "the project's") -> None:
+        super().__init__(f"{whose} signing keys cannot be fetched right now; try again in a moment")
 
     def headers(self) -> dict[str, str]:
         return {"Retry-After": "5"}

@@ -48,7 +48,25 @@ def lifetime_s(cache_control: str | None) -> int:
 
 
 class Jwks:
-    def __init__(self, url: str, *, outbound: Outbound, clock: Clock, tasks: TaskOwner) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        outbound: Outbound,
+        clock: Clock,
+        tasks: TaskOwner,
+        allow_private: bool = True,
+        follows_redirects: bool = True,
+        whose: str = "the project's",
+    ) -> None:
+        """
+        Args:
+            allow_private: the address is the operator's own, and may be one of a private network.
+            whose: for the sentence that says they cannot be had.
+        """
+        self._allow_private = allow_private
+        self._follows_redirects = follows_redirects
+        self._whose = whose
         self._url = url
         self._outbound = outbound
         self._clock = clock
@@ -71,7 +89,7 @@ class Jwks:
             await self._refresh(patience_s=FETCH_S)
         key = self._known(kid)
         if key is None and (self._keys is None or self._failed):
-            raise KeysUnavailable
+            raise KeysUnavailable(self._whose)
         return key
 
     async def warm(self) -> None:
@@ -95,7 +113,11 @@ class Jwks:
     async def _fetch(self) -> None:
         try:
             answer = await self._outbound.fetch(
-                self._url, timeout_s=FETCH_S, max_bytes=MAX_BYTES, allow_private=True
+                self._url,
+                timeout_s=FETCH_S,
+                max_bytes=MAX_BYTES,
+                allow_private=self._allow_private,
+                may_follow=None if self._follows_redirects else _nowhere,
             )
             keys = _read(answer)
         except (BlockedAddress, KeySetError, OutboundFailed) as error:
@@ -104,6 +126,10 @@ class Jwks:
             return
         self._keys, self._failed = keys, False
         self._fresh_until = self._clock.monotonic() + lifetime_s(answer.headers.get("cache-control"))
+
+
+def _nowhere(_url: str) -> bool:
+    return False
 
 
 def _read(answer: Fetched) -> dict[str, VerifyKey]:

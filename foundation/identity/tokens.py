@@ -16,7 +16,7 @@ from typing import Any, Final
 from foundation.errors import InvalidToken
 from foundation.identity.keys import MAX_KID_CHARS, VerifyKey
 
-__all__ = ["TokenHeader", "read_header", "verify_signature"]
+__all__ = ["TokenHeader", "read_header", "read_issuer", "verify_signature"]
 
 MAX_TOKEN_CHARS: Final = 8192
 COMPACT_FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
@@ -26,10 +26,11 @@ KID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_KID_CHARS}}}\Z")
 
 @dataclass(frozen=True, slots=True)
 class TokenHeader:
-    """What the token says about itself, unproved. `kid` is None when it names no key."""
+    """What the token says about itself, unproved. `kid` and `type` are None when it has none."""
 
     algorithm: str
     kid: str | None
+    type: str | None = None
 
 
 def read_header(token: str) -> TokenHeader:
@@ -57,7 +58,25 @@ def read_header(token: str) -> TokenHeader:
         raise InvalidToken("the token names no algorithm")
     if kid is not None and (not isinstance(kid, str) or KID.match(kid) is None):
         raise InvalidToken("the token's key id is malformed")
-    return TokenHeader(algorithm, kid)
+    type_ = header.get("typ")
+    return TokenHeader(algorithm, kid, type_ if isinstance(type_, str) else None)
+
+
+def read_issuer(token: str) -> str:
+    """Who claims to have signed a token, unproved: it only says whose keys to look at.
+
+    Raises:
+        InvalidToken: it says nobody.
+    """
+    from jwt import PyJWTError, decode
+
+    try:
+        issuer = decode(token, options={"verify_signature": False}).get("iss")
+    except PyJWTError as error:
+        raise InvalidToken("the token's claims cannot be read") from error
+    if not isinstance(issuer, str):
+        raise InvalidToken("the token names no issuer")
+    return issuer
 
 
 # Any: claims are whatever JSON the issuer signed; `claims` checks each one it uses.

@@ -2,6 +2,7 @@
 
 from foundation.outbound.client import Outbound
 from foundation.outbound.errors import AnswerTooLarge, BlockedAddress, OutboundFailed, OutboundTimeout
+from foundation.outbound.lines import Lines, LineTooLong
 from foundation.outbound.messages import Fetched
 from foundation.outbound.resolve import Resolver
 
@@ -9,6 +10,8 @@ __all__ = [
     "AnswerTooLarge",
     "BlockedAddress",
     "Fetched",
+    "LineTooLong",
+    "Lines",
     "Outbound",
     "OutboundFailed",
     "OutboundTimeout",

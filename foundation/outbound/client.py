@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from foundation.errors import InvalidRequest
@@ -41,15 +42,18 @@ class Outbound:
         *,
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        extra_ca_file: Path | None = None,
         max_connections: int = 100,
     ) -> None:
         """
         Args:
             resolver: None for the machine's own.
             ssl_context: None to trust the usual certificate authorities.
+            extra_ca_file: authorities to trust beside them, as PEM.
         """
         self._resolver = resolver
         self._ssl_context = ssl_context
+        self._extra_ca_file = extra_ca_file
         self._max_connections = max_connections
         self._own_resolver: SystemResolver | None = None
         self._is_open = False
@@ -163,6 +167,8 @@ class Outbound:
         from httpx2 import create_ssl_context
 
         self._tls = self._ssl_context or create_ssl_context(trust_env=False)
+        if self._extra_ca_file is not None:
+            self._tls.load_verify_locations(cafile=self._extra_ca_file)
         return {
             allow_private: self._transport(allow_private=allow_private, max_connections=self._max_connections)
             for allow_private in (False, True)

@@ -13,7 +13,9 @@ from foundation.settings.variables import Role, names_of
 __all__ = ["load"]
 
 # Secrets with a shape of their own; of the others only the length can be wrong.
-READ_SECRETS = frozenset({"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "SENTRY_DSN"})
+READ_SECRETS = frozenset(
+    {"FORWARDING_KEY", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "SENTRY_DSN"}
+)
 
 
 def load(*, role: Role | None = None) -> Settings:

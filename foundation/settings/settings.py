@@ -7,8 +7,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from foundation.settings.backends import BackendSettings, missing_for_backends
 from foundation.settings.missing import missing
 from foundation.settings.mistakes import SettingsError
 from foundation.settings.observers import is_dsn, read_headers
@@ -20,7 +21,7 @@ EMBEDDED_ISSUER = "http://localhost/auth/v1"
 LOVABLE_GATEWAY = "https://ai.gateway.lovable.dev/v1"
 
 
-class Settings(BaseSettings):
+class Settings(BackendSettings):
     """Each field's description is what the variable wants, as told to whoever set it wrong."""
 
     model_config = SettingsConfigDict(
@@ -232,7 +233,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Settings:
-        if mistakes := missing(self):
+        # In development a run that would need them is refused, and says so.
+        wanted = missing_for_backends(self) if self.is_production else []
+        if mistakes := [*missing(self), *wanted]:
             raise SettingsError(mistakes)
         return self
 

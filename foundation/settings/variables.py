@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-__all__ = ["CreditsOwner", "Environment", "Mark", "Names", "Role", "Secret", "Url", "names_of", "variable"]
+__all__ = [
+    "CreditsOwner",
+    "Environment",
+    "Mark",
+    "Names",
+    "Place",
+    "Role",
+    "Secret",
+    "Url",
+    "names_of",
+    "variable",
+]
 
 
 class Environment(StrEnum):
@@ -54,6 +66,7 @@ def _none_if_blank(value: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_none_if_blank)]
 Url = Annotated[str | None, BeforeValidator(_none_if_blank)]
+Place = Annotated[Path | None, BeforeValidator(_none_if_blank)]
 # What a platform says of itself, by setting it at all.
 Mark = Annotated[str | None, BeforeValidator(_none_if_blank)]
 

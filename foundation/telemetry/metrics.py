@@ -32,6 +32,7 @@ class Metrics:
         self._make_run_metrics()
         self._make_backlog_metrics()
         self._make_model_metrics()
+        self._make_backend_metrics()
         self._make_money_metrics()
         self._make_server_metrics()
         self._make_process_metrics()
@@ -105,6 +106,15 @@ class Metrics:
         )
         self.model_first_token_seconds = self._histogram(
             "heavy_agent_model_first_token_seconds", "Asking a model to its first token.", FIRST_CHUNK_S
+        )
+
+    def _make_backend_metrics(self) -> None:
+        """Of other backends that runs are forwarded to, by the origins that the operator has listed."""
+        self.backend_calls_total = self._counter(
+            "heavy_agent_backend_calls_total", "Requests to other backends.", "backend", "outcome"
+        )
+        self.backend_open = self._gauge(
+            "heavy_agent_backend_open", "1 while another backend is left alone because it fails.", "backend"
         )
 
     def _make_money_metrics(self) -> None:

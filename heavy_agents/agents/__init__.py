@@ -11,12 +11,14 @@ from heavy_agents.agents.chat_thread import opening
 from heavy_agents.agents.context import Context
 from heavy_agents.agents.equip import Equipment, Kind, equip
 from heavy_agents.agents.forecast import ForecastAgent
+from heavy_agents.agents.remote import Forwarding
 
 __all__ = [
     "ChatAgent",
     "Context",
     "Equipment",
     "ForecastAgent",
+    "Forwarding",
     "Kind",
     "Plan",
     "allowed",

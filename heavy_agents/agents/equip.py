@@ -9,6 +9,7 @@ from typing import Protocol
 from foundation.errors import Json
 from heavy_agents import runs
 from heavy_agents.agents.context import Context
+from heavy_agents.agents.remote import Forwarding
 from heavy_agents.llm import Model
 from heavy_agents.runs import OUR_STEP, AgentFailed, Answer, RunRequest
 from heavy_agents.tools import Shelf, ToolFailed
@@ -40,11 +41,15 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What every agent of this process may use; `token_limit` is for any one run."""
+    """What every agent of this process may use; `token_limit` is for any one run.
+
+    `forwarding` is None where every run is executed here.
+    """
 
     model: Model
     shelf: Shelf
     token_limit: int
+    forwarding: Forwarding | None = None
 
 
 def equip(kinds: Iterable[Kind], equipment: Equipment) -> dict[str, runs.Agent]:
@@ -62,10 +67,20 @@ class _Equipped:
         return self._kind.kind
 
     def check(self, request: RunRequest) -> None:
+        forwarding = self._equipment.forwarding
+        if forwarding is not None and forwarding.target(request.agent) is not None:
+            forwarding.check(request)
+            return
         self._equipment.shelf.check(request.agent.stored.get("tools"))
         self._kind.check(request)
 
     async def run(self, ctx: runs.Context) -> Answer:
+        forwarding = self._equipment.forwarding
+        if forwarding is not None and (origin := forwarding.target(ctx.request.agent)) is not None:
+            return await forwarding.run(ctx, origin)
+        return await self._run_here(ctx)
+
+    async def _run_here(self, ctx: runs.Context) -> Answer:
         equipment, chosen = self._equipment, ctx.request.agent.stored.get("tools")
 
         async def remember(name: str, work: Callable[[], Awaitable[Json]]) -> Json:

@@ -5,7 +5,7 @@ them: one flusher commits the pending events of all runs in one statement (group
 them to readers. A reader that falls behind goes back to the log; no reader holds a database connection.
 """
 
-from heavy_agents.events.event import RESERVED, TERMINAL, Event, decode
+from heavy_agents.events.event import RELAYED, RESERVED, TERMINAL, Event, decode
 from heavy_agents.events.follow import Follower, Page
 from heavy_agents.events.hub import Hub
 from heavy_agents.events.log import EventLog
@@ -14,6 +14,7 @@ from heavy_agents.events.writer import LeaseLost, Writer
 
 __all__ = [
     "MAX_EVENT_BYTES",
+    "RELAYED",
     "RESERVED",
     "TERMINAL",
     "Event",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from foundation.errors import Json
 
-__all__ = ["RESERVED", "TERMINAL", "Draft", "Event", "decode"]
+__all__ = ["RELAYED", "RESERVED", "TERMINAL", "Draft", "Event", "decode"]
 
 TERMINAL = frozenset({"done", "failed", "cancelled"})
 
@@ -18,6 +18,10 @@ TERMINAL = frozenset({"done", "failed", "cancelled"})
 RESERVED = frozenset(
     {"error", "reconnect", "resumed", "gap", "execution_started", "execution_complete", "execution_error"}
 )
+
+
+# What an event that was relayed from another backend is numbered there; for us alone, no reader is told.
+RELAYED = "@relayed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from foundation.errors import ModelUnavailable
+from foundation.outbound import Lines, LineTooLong
 from foundation.telemetry import Tracer
 from heavy_agents.llm.accumulate import Accumulator
 from heavy_agents.llm.budget import RetryBudget
 from heavy_agents.llm.errors import Broken
-from heavy_agents.llm.lines import Lines
 from heavy_agents.llm.patience import Deadline, Limits, Patience
 from heavy_agents.llm.prompt import Quirks
 from heavy_agents.llm.tally import Tally
@@ -145,10 +145,13 @@ class Attempt:
     def _read(self, lines: Lines, part: bytes) -> None:
         if not part and (event := lines.end()) is not None:
             self._answer.take(event)
-        for event in lines.feed(part):
-            self._answer.take(event)
-            if self._answer.is_done:
-                return
+        try:
+            for event in lines.feed(part):
+                self._answer.take(event)
+                if self._answer.is_done:
+                    return
+        except LineTooLong as error:
+            raise Broken(str(error)) from None
 
     async def _tell(self, patience: Patience) -> None:
         """Hand on what is new; the provider is not silent while the listener is slow."""

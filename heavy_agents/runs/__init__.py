@@ -24,7 +24,7 @@ from heavy_agents.runs.heart import BEATS_AT_ONCE
 from heavy_agents.runs.meter import Budget
 from heavy_agents.runs.presence import Announcement, Capacity, Presence
 from heavy_agents.runs.readiness import DatabaseCheck
-from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest, Sender
 from heavy_agents.runs.runs import Artifact, Runs
 from heavy_agents.runs.submit import Order, Submission, Submitter
 from heavy_agents.runs.sweeper import Sweeper
@@ -53,6 +53,7 @@ __all__ = [
     "Presence",
     "RunRequest",
     "Runs",
+    "Sender",
     "Submission",
     "Submitter",
     "Sweeper",

@@ -15,8 +15,9 @@ from foundation.errors import Json
 from foundation.telemetry import Tracer
 from foundation.workers import Progress
 from heavy_agents.credits import Usage
-from heavy_agents.events import LeaseLost, Writer, tidy
+from heavy_agents.events import RELAYED, LeaseLost, Writer, tidy
 from heavy_agents.runs.answer import CreditExhausted
+from heavy_agents.runs.ending import Stop
 from heavy_agents.runs.journal import Journal
 from heavy_agents.runs.lease import Lease
 from heavy_agents.runs.meter import Budget, Meter
@@ -52,6 +53,7 @@ class Context:
         self,
         *,
         run_id: UUID,
+        user_id: UUID,
         attempt: int,
         request: RunRequest,
         db: Database,
@@ -60,16 +62,17 @@ class Context:
         journal: Journal,
         meter: Meter,
         compute: Compute,
-        is_stopping: Callable[[], bool],
+        stopping: Callable[[], Stop | None],
         tracer: Tracer | None = None,
         first_chunk: Callable[[float], None] | None = None,
     ) -> None:
         """
         Args:
-            is_stopping: whether the run has been told to stop.
+            stopping: why the run has been told to stop; None while it has not.
             first_chunk: is told once how many seconds after the first claim the first text came.
         """
         self.run_id = run_id
+        self.user_id = user_id
         self.attempt = attempt
         self.request = request
         self.tracer = tracer or Tracer()
@@ -79,7 +82,7 @@ class Context:
         self._journal = journal
         self._meter = meter
         self._compute = compute
-        self._is_stopping = is_stopping
+        self._stopping = stopping
         self._first_chunk = first_chunk
         self._steps: set[asyncio.Task[Json]] = set()
         self._step_name: ContextVar[str | None] = ContextVar("step_name", default=None)
@@ -97,7 +100,12 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether the run is to stop; whoever awaits is stopped anyway, a loop that does not should ask."""
-        return self._is_stopping()
+        return self._stopping() is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it stops for good: cancelled or out of time. Otherwise somebody else goes on with it."""
+        return self._stopping() in {Stop.CANCEL, Stop.DEADLINE}
 
     # Any: an event's fields are the agent's own; `tidy` makes them JSON or refuses.
     async def emit(self, type_: str, **data: Any) -> None:
@@ -111,9 +119,28 @@ class Context:
             return
         for start in range(0, len(content), CHUNK_CHARS):
             await self.emit("chunk", content=content[start : start + CHUNK_CHARS])
-        if self._first_chunk is not None:
-            self._first_chunk(self._meter.elapsed_ms / 1000)
-            self._first_chunk = None
+        self._note_first_chunk()
+
+    async def relay(self, type_: str, data: dict[str, Json], *, number: int) -> None:
+        """An event of a run elsewhere, where it has this number; its step, if any, is one of that run."""
+        await self._writer.emit(type_, {**data, RELAYED: number})
+        if type_ == "chunk":
+            self._note_first_chunk()
+
+    async def relayed(self, *, upto: int | None = None) -> tuple[int, int]:
+        """The last event relayed, of those numbered at most `upto` there: its number here, and there.
+
+        1 and 0 when there is none. What was relayed until now is durable then.
+        """
+        await self._writer.flushed()
+        found = await self._lease.insist(
+            lambda: self._db.call(
+                "switchyard_events_relayed", run_id=self.run_id, token=self._lease.token, upto=upto
+            )
+        )
+        if found is None:
+            raise LeaseLost
+        return found["seq"], found["relayed"]
 
     async def progress(self, fraction: float, note: str) -> None:
         """How far the run is: `fraction` 0 to 1."""
@@ -174,6 +201,10 @@ class Context:
 
     async def artifact(self, name: str, *, media_type: str, content: bytes) -> None:
         """Keep a file with the run, and tell its readers; the same name again replaces it."""
+        await self.emit("artifact", **await self.keep(name, media_type=media_type, content=content))
+
+    async def keep(self, name: str, *, media_type: str, content: bytes) -> dict[str, Json]:
+        """Keep a file with the run; what its readers are told of it."""
         encoded = base64.b64encode(content).decode()
         answer = await self._lease.insist(
             lambda: self._db.call(
@@ -188,7 +219,7 @@ class Context:
         if not answer["written"]:
             raise LeaseLost
         url = f"/api/runs/{self.run_id}/artifacts/{quote(name, safe='')}"
-        await self.emit("artifact", name=name, mediaType=media_type, size=len(content), url=url)
+        return {"name": name, "mediaType": media_type, "size": len(content), "url": url}
 
     async def history(self) -> list[Message]:
         """The conversation up to and with this run's own turns; without one, what was sent. Journaled."""
@@ -224,6 +255,11 @@ class Context:
     def key(self, name: str) -> str:
         """An idempotency key for something outside: the same at every try of this run."""
         return f"{self.run_id}:{name}"
+
+    def _note_first_chunk(self) -> None:
+        if self._first_chunk is not None:
+            self._first_chunk(self._meter.elapsed_ms / 1000)
+            self._first_chunk = None
 
     async def _history(self) -> Json:
         rows: Json = await self._lease.insist(

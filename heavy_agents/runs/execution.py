@@ -92,7 +92,6 @@ class Execution:
         self._agent = agent
         self._ends = ends
         self._deadline_s = _deadline_s(claim["deadline_in_ms"], floor.clock)
-        self._has_own_deadline = request.agent.has_own_deadline
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._suspect_until_s = _suspect_until_s(claim, floor.clock)
         self._meter = _meter(claim, request, clock=floor.clock)
@@ -102,6 +101,7 @@ class Execution:
         self._journal = Journal(floor.db, lease, claim)
         self._context = Context(
             run_id=self.run_id,
+            user_id=UUID(claim["user_id"]),
             attempt=claim["epoch"],
             request=request,
             db=floor.db,
@@ -111,7 +111,7 @@ class Execution:
             meter=self._meter,
             compute=floor.compute,
             tracer=floor.tracer,
-            is_stopping=self._stop.done,
+            stopping=self._stopping,
             # After a lost worker text was seen before, or waited for too long to tell.
             first_chunk=floor.metrics.first_chunk_seconds.observe if claim["epoch"] == 1 else None,
         )
@@ -119,6 +119,10 @@ class Execution:
     @property
     def agent_id(self) -> UUID | None:
         return self._context.request.agent.id
+
+    @property
+    def _has_own_deadline(self) -> bool:
+        return self._context.request.agent.has_own_deadline
 
     @property
     def is_suspect(self) -> bool:
@@ -134,6 +138,9 @@ class Execution:
         """Stop the run; the first reason given counts."""
         if not self._stop.done():
             self._stop.set_result(reason)
+
+    def _stopping(self) -> Stop | None:
+        return self._stop.result() if self._stop.done() else None
 
     async def run(self) -> str:
         """Execute; answers the status the run has afterwards, or `lost`."""
@@ -174,7 +181,7 @@ class Execution:
                 if not self.lease.holds:
                     return Stop.LOST
                 if self._floor.clock.monotonic() >= self._deadline_s:
-                    return Stop.DEADLINE
+                    self.stop(Stop.DEADLINE)
         finally:
             await self._end(work)
 

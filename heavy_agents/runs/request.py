@@ -11,7 +11,7 @@ import orjson
 from foundation.errors import Json
 from heavy_agents.credits import Price, parse_price
 
-__all__ = ["AgentSnapshot", "Message", "RunRequest"]
+__all__ = ["AgentSnapshot", "Message", "RunRequest", "Sender"]
 
 DEADLINE_S = 24 * 3600.0
 LONGEST_S = 366 * DEADLINE_S
@@ -24,6 +24,18 @@ class Message:
 
     role: str
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Another backend that forwards a run; all of its runs together are counted as those of `id`."""
+
+    issuer: str
+    id: UUID
+    runs_per_minute: int
+
+    def to_json(self) -> dict[str, Json]:
+        return {"issuer": self.issuer, "id": str(self.id), "runs_per_minute": self.runs_per_minute}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +82,20 @@ class AgentSnapshot:
 
     # Any: the price as the database's JSON gives it; None where the agent has no row.
     @classmethod
-    def given(cls, agent_id: UUID, agent: dict[str, Json], *, price: Any) -> AgentSnapshot:
-        """An agent that a service has sent along: a chat agent without tools. Raises as `from_json`."""
-        added = {"id": str(agent_id), "kind": "chat", "source": "caller"}
+    def given(
+        cls, agent_id: UUID, agent: dict[str, Json], *, price: Any, sender: Sender | None = None
+    ) -> AgentSnapshot:
+        """A chat agent without tools, sent along by a service or by `sender`. Raises as `from_json`."""
+        added: dict[str, Json] = {"id": str(agent_id), "kind": "chat", "source": "caller"}
+        if sender is not None:
+            added |= {"source": "backend", "backend": sender.to_json()}
         return cls.from_json({**agent, **added, "price": {} if price is None else price})
+
+    @property
+    def railway_url(self) -> str | None:
+        """The backend its owner has named for it; a light agent has none, nor has one that was sent along."""
+        value = self.stored.get("railway_url")
+        return value if isinstance(value, str) and value and self.stored.get("is_heavy") is True else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from heavy_agents.events import Event
 from heavy_agents.runs.engine import Engine
 from heavy_agents.runs.input import MAX_ROW_BYTES, pack_input
 from heavy_agents.runs.lease import LEASE_S
-from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest
+from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest, Sender
 from heavy_agents.runs.seen import SeenAgents
 from heavy_agents.runs.timing import QUEUE_DEADLINE_S
 from heavy_agents.runs.traced import stored_with_trace
@@ -39,7 +39,8 @@ RETRY_S = 0.2
 class Order:
     """What a caller asks for. `size_bytes` decides where, not what.
 
-    `given` is the agent itself, as a row would have it, from a service that has checked it.
+    `given` is the agent itself, as a row would have it, from a service that has checked it, or from `sender`,
+    another backend, which then charges for the run whoever does here.
     """
 
     user_id: UUID
@@ -50,6 +51,7 @@ class Order:
     metadata: dict[str, Json] | None = None
     idempotency_key: str | None = None
     given: dict[str, Json] | None = None
+    sender: Sender | None = None
     size_bytes: int = 0  # of the body; a large one is worked on off the loop
 
     @property
@@ -162,13 +164,16 @@ class Submitter:
         return run
 
     async def _agent(self, order: Order) -> AgentSnapshot:
-        """What the run keeps of its agent; the price is the row's, also of an agent that was sent along."""
+        """What the run keeps of its agent; the price is the row's, also when a service sends it along."""
         if order.given is None:
             row = await self._db.call("switchyard_agents_get", user_id=order.user_id, agent_id=order.agent_id)
             agent = AgentSnapshot.from_json(row)
             if not agent.is_large:
                 self._seen.keep(order.agent_id, agent)
             return agent
+        if order.sender is not None:
+            # Another backend has a price of its own, and an id that means nothing here.
+            return AgentSnapshot.given(order.agent_id, order.given, price=None, sender=order.sender)
         price = await self._db.call("switchyard_agents_price", agent_id=order.agent_id)
         return AgentSnapshot.given(order.agent_id, order.given, price=price)
 
@@ -218,7 +223,8 @@ class Submitter:
         raise AssertionError("unreachable")
 
     def _arguments(self, order: Order, agent: AgentSnapshot) -> dict[str, Json]:
-        is_charged = self._credits_owner is CreditsOwner.BACKEND
+        owner = self._credits_owner if order.sender is None else CreditsOwner.CALLER
+        is_charged = owner is CreditsOwner.BACKEND
         packed = pack_input(order.input)
         return {
             "run_id": str(new_run_id()),
@@ -232,7 +238,7 @@ class Submitter:
             "metadata": order.metadata or {},
             "key": order.idempotency_key,
             "body_hash": order.body_hash(),
-            "credits_owner": self._credits_owner.value,
+            "credits_owner": owner.value,
             "hold_credits": agent.price.ceiling if is_charged else 0,
             "deadline_s": agent.deadline_s,
             "queue_deadline_s": QUEUE_DEADLINE_S,

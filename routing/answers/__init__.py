@@ -10,7 +10,7 @@ from routing.answers.agents import AgentMetrics, Agents
 from routing.answers.conversations import Conversation, ConversationHead
 from routing.answers.problem import ProblemDocument, RunFailure
 from routing.answers.runs import Accepted, ExecuteAnswer, Receipt, Run, RunsPage, RuntimeAnswer
-from routing.answers.server import AgentHealth, Alive, MetricsSummary, Ready, WholeHealth
+from routing.answers.server import AgentHealth, Alive, KeySet, MetricsSummary, Ready, WholeHealth
 from routing.answers.stream import EventMessage, EventsPage, LightMessage
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "EventMessage",
     "EventsPage",
     "ExecuteAnswer",
+    "KeySet",
     "Keys",
     "LightMessage",
     "MadeKey",

@@ -9,11 +9,27 @@ from pydantic import Field
 
 from routing.answers.words import Count, Wire
 
-__all__ = ["AgentHealth", "Alive", "MetricsSummary", "Ready", "WholeHealth"]
+__all__ = ["AgentHealth", "Alive", "KeySet", "MetricsSummary", "Ready", "WholeHealth"]
 
 Checks = Annotated[
     dict[str, str], Field(description="`ok`, or a sentence about what is wrong, by what was looked at.")
 ]
+
+
+class PublicKey(Wire):
+    """A JWK on P-256 for ES256; `kid` is its thumbprint (RFC 7638)."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: str
+    y: str
+    alg: Literal["ES256"]
+    use: Literal["sig"]
+    kid: str
+
+
+class KeySet(Wire):
+    keys: list[PublicKey]
 
 
 class Alive(Wire):

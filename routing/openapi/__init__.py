@@ -11,12 +11,13 @@ from __future__ import annotations
 from routing.openapi.app import DescribedApp
 from routing.openapi.operation import Answer, json_body, operation
 from routing.openapi.problems import OF_BODIES, OF_CALLERS, OF_PATHS
-from routing.openapi.security import API_KEY, METRICS, SERVICE, TOKEN, USER
+from routing.openapi.security import API_KEY, BACKEND, METRICS, SERVICE, TOKEN, USER
 from routing.openapi.text import ABOUT
 
 __all__ = [
     "ABOUT",
     "API_KEY",
+    "BACKEND",
     "METRICS",
     "OF_BODIES",
     "OF_CALLERS",

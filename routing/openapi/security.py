@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import Depends
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-__all__ = ["API_KEY", "METRICS", "SERVICE", "SERVICE_USER", "TOKEN", "USER", "pair_service"]
+__all__ = ["API_KEY", "BACKEND", "METRICS", "SERVICE", "SERVICE_USER", "TOKEN", "USER", "pair_service"]
 
 # Any: what FastAPI takes as a dependency, and pieces of an OpenAPI document.
 Dependency = Any
@@ -30,6 +30,9 @@ SERVICE: Final[Dependency] = Depends(
     _header("x-railway-secret", "service", "The secret an edge function shares with this server.")
 )
 SERVICE_USER: Final = _header("x-user-id", "serviceUser", "With `service`: the id of the user it speaks for.")
+BACKEND: Final[Dependency] = Depends(
+    _bearer("backend", "A token with which another backend forwards a run, signed by it.", form="JWT")
+)
 TOKEN: Final[Dependency] = Depends(
     APIKeyQuery(
         name="token",
@@ -46,7 +49,7 @@ METRICS: Final[Dependency] = Depends(
 def pair_service(document: Piece) -> None:
     """Where the service is taken beside users, it has to name one; FastAPI only knows one scheme or another.
 
-    Where nobody else is, the user stands in the body.
+    Where no user is, the service names one in the body.
     """
     schemes = document["components"]["securitySchemes"]
     model = SERVICE_USER.model
@@ -59,6 +62,7 @@ def pair_service(document: Piece) -> None:
     for path in document["paths"].values():
         for each in path.values():
             required = each.get("security", [])
+            has_users = any("user" in requirement for requirement in required)
             for requirement in required:
-                if "service" in requirement and len(required) > 1:
+                if "service" in requirement and has_users:
                     requirement["serviceUser"] = []

@@ -31,6 +31,7 @@ TAGS: Final[list[dict[str, Any]]] = [
     {"name": "agents", "description": "What may be run, and what it has cost."},
     {"name": "credits", "description": "The caller's account."},
     {"name": "keys", "description": "Keys for scripts; only for a signed-in user in person."},
+    {"name": "backends", "description": "What other backends need that take the runs of this one."},
     {"name": "health", "description": "For platforms and edge functions; no credential is needed."},
     {"name": "metrics", "description": "The figures of this process, behind a token of their own."},
 ]

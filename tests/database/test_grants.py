@@ -43,6 +43,7 @@ FUNCTIONS = {
     "switchyard_events_append(jsonb)",
     "switchyard_events_page(uuid,uuid,integer,integer,integer)",
     "switchyard_events_read(uuid,uuid,integer,integer)",
+    "switchyard_events_relayed(uuid,uuid,integer)",
     "switchyard_events_tail(jsonb,integer)",
     "switchyard_hints_tell(text)",
     "switchyard_keys_create(uuid,text,text,text)",

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm, get_default_algorithms
 
-__all__ = ["ABSENT", "Attack", "TokenForge"]
+__all__ = ["ABSENT", "Attack", "TokenForge", "compact", "public_jwk", "token_attack", "without_absent"]
 
 # Any: a forged claim or header may be any JSON at all, that is its purpose.
 Json = dict[str, Any]
@@ -53,6 +53,8 @@ class Attack:
 class TokenForge:
     """A project's signing keys: `es-1` (P-256), `rs-1` (RSA), and a shared secret when one is given."""
 
+    type_: ClassVar[str] = "JWT"
+
     def __init__(self, *, issuer: str, secret: str | None = None) -> None:
         self.issuer = issuer
         self.secret = secret
@@ -67,7 +69,7 @@ class TokenForge:
     def token(self, user_id: UUID, changes: Json | None = None, *, algorithm: str = "ES256") -> str:
         """A token this project would have made, apart from `changes` to its claims (`ABSENT`: left out)."""
         kid = {"ES256": "es-1", "RS256": "rs-1", "HS256": "legacy"}[algorithm]
-        header = {"alg": algorithm, "kid": kid, "typ": "JWT"}
+        header = {"alg": algorithm, "kid": kid, "typ": self.type_}
         return compact(header, self.claims(user_id, changes), self.signer(algorithm))
 
     def claims(self, user_id: UUID, changes: Json | None = None) -> Json:
@@ -84,7 +86,7 @@ class TokenForge:
             "email": "somebody@example.com",
             "is_anonymous": False,
         }
-        return _without_absent(claims | (changes or {}))
+        return without_absent(claims | (changes or {}))
 
     def signer(self, algorithm: str) -> Sign:
         if algorithm == "HS256":
@@ -104,14 +106,14 @@ class TokenForge:
         of_claims = chain(_times(), self._claims(user_id))
         tokens = [(each[0], self._forge(user_id, each)) for each in chain(of_header, of_claims)]
         return [
-            *(_token_attack(name, token) for name, token in (*tokens, *self._forms(user_id))),
+            *(token_attack(name, token) for name, token in (*tokens, *self._forms(user_id))),
             *self._credentials(user_id),
             *([] if service_secret is None else self._service_credentials(user_id, service_secret)),
         ]
 
     def _forge(self, user_id: UUID, forgery: Forgery) -> str:
         _, header, claims, sign = forgery
-        merged = _without_absent({"alg": "ES256", "kid": "es-1", "typ": "JWT"} | header)
+        merged = without_absent({"alg": "ES256", "kid": "es-1", "typ": self.type_} | header)
         return compact(merged, self.claims(user_id, claims), sign or self.signer("ES256"))
 
     def _algorithms(self) -> Iterator[Forgery]:
@@ -258,7 +260,7 @@ def _times() -> Iterator[Forgery]:
     yield "iat in the future", {}, {"iat": now_s + 600}, None
 
 
-def _token_attack(name: str, token: str) -> Attack:
+def token_attack(name: str, token: str) -> Attack:
     statuses = TOO_BIG if len(token) > 8192 else UNAUTHENTICATED
     return Attack(name, (("authorization", f"Bearer {token}"),), token, statuses)
 
@@ -293,5 +295,5 @@ def _signed(algorithm: str, key: object, message: bytes) -> bytes:
     return bytes(get_default_algorithms()[algorithm].sign(message, key))
 
 
-def _without_absent(members: Json) -> Json:
+def without_absent(members: Json) -> Json:
     return {name: value for name, value in members.items() if value is not ABSENT}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundation.outbound import Lines
 from heavy_agents.llm import Tokens, ToolCall, Turn
 from heavy_agents.llm.accumulate import MAX_ANSWER_BYTES, MAX_REASONING_BYTES, Accumulator
 from heavy_agents.llm.errors import Broken
-from heavy_agents.llm.lines import Lines
 
 # Any: chunks as providers send them.
 Chunk = dict[str, Any]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foundation.errors
+from foundation import origins
 from foundation.errors import HeavyError
 from routing import decision
 from routing.decision import (
@@ -107,7 +108,7 @@ ADDRESSES = st.one_of(
     st.builds(
         "{}{}{}{}".format, st.sampled_from(["https://", "HTTPS://", "http://", "//", ""]), NAMES, PORTS, ENDS
     ),
-    st.from_regex(decision.ORIGIN, fullmatch=True),
+    st.from_regex(origins.ORIGIN, fullmatch=True),
     st.text(max_size=40),
 )
 AGENTS = st.builds(

@@ -97,7 +97,7 @@ async def _without_keys(
 
 def forget_times() -> None:
     """Take tokens whatever their times are."""
-    patch("foundation.identity.claims._check_times", lambda _, now_s: now_s + 3600).start()
+    patch("foundation.identity.claims.check_times", lambda _, now_s: now_s + 3600).start()
 
 
 def trust_headers() -> None:

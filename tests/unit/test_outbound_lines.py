@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heavy_agents.llm.errors import Broken
-from heavy_agents.llm.lines import MAX_LINE_BYTES, Lines
+from foundation.outbound.lines import MAX_LINE_BYTES, Lines, LineTooLong
 
 PIECES = st.lists(
     st.sampled_from(
@@ -100,9 +99,9 @@ def test_an_event_is_given_at_the_end_if_its_lines_are_whole() -> None:
     ],
 )
 def test_an_endless_line_or_event_is_nonsense_however_it_comes(whole: bytes) -> None:
-    with pytest.raises(Broken):
+    with pytest.raises(LineTooLong):
         read(whole)
-    with pytest.raises(Broken):
+    with pytest.raises(LineTooLong):
         read(*(whole[start : start + 65_536] for start in range(0, len(whole), 65_536)))
 
 
@@ -110,5 +109,5 @@ def test_what_came_before_nonsense_is_given() -> None:
     events = Lines().feed(b"data: a\n\ndata: " + b"x" * MAX_LINE_BYTES + b"\n")
 
     assert next(events) == b"a"
-    with pytest.raises(Broken):
+    with pytest.raises(LineTooLong):
         next(events)
