@@ -17,13 +17,11 @@ if __name__ == "__main__":
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
 from foundation.clock import Clock, GuidedClock
-from foundation.db import TRANSACTION_POOLER_PORT, DatabaseWatchdog, PoolDatabase
-from foundation.errors import NotConfigured
+from foundation.db import DatabaseWatchdog, ServedDatabase, database_of, listening_url
 from foundation.hints import Deaf, Hints, NatsHints, PostgresHints
 from foundation.identity import ApiKeys, Authenticator
 from foundation.ids import new_worker_id
@@ -38,6 +36,8 @@ from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Limits, Model
 from heavy_agents.runs import (
     BEATS_AT_ONCE,
+    MIGRATE,
+    PUSH,
     Agent,
     Announcement,
     Backlog,
@@ -75,7 +75,7 @@ def build(
     """Put the rooms together.
 
     Args:
-        settings: `database_url` must be set; an embedded database is started before.
+        settings: with a database or a project; an embedded database is started before.
         extra_kinds: kinds of agent beside those of this release.
         loop_limit_s: how long the event loop may stand still before the process ends itself.
 
@@ -122,7 +122,7 @@ class _Ground:
     outbound: Outbound
     observers: Observers
     worker: str
-    db: PoolDatabase
+    db: ServedDatabase
     hints: Hints
     hub: Hub
 
@@ -133,12 +133,12 @@ class _Ground:
 
 
 def _ground(settings: Settings) -> _Ground:
-    if settings.database_url is None:
-        raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics, outbound = GuidedClock(), Metrics(), Outbound()
-    db = PoolDatabase(settings.database_url, size=settings.database_pool)
+    db = database_of(settings, size=settings.database_pool)
     health = Health(clock)
-    health.register("database", DatabaseCheck(db, clock))
+    health.register(
+        "database", DatabaseCheck(db, clock, remedy=MIGRATE if settings.data_api is None else PUSH)
+    )
     observers = observers_of(
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
@@ -148,16 +148,14 @@ def _ground(settings: Settings) -> _Ground:
     return _Ground(settings, clock, metrics, health, outbound, observers, worker, db, hints, hub)
 
 
-def _hints(settings: Settings, db: PoolDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
-    """A transaction pooler keeps no session, so that nobody can listen through it."""
-    assert settings.database_url is not None  # noqa: S101 - checked before
+def _hints(settings: Settings, db: ServedDatabase, *, name: str, metrics: Metrics, health: Health) -> Hints:
     if settings.nats_url is not None:
         hints = NatsHints(settings.nats_url, metrics=metrics)
         health.register("nats", hints.check, is_needed=False)
         return hints
-    if urlsplit(settings.database_url).port == TRANSACTION_POOLER_PORT:
+    if (url := listening_url(settings)) is None:
         return Deaf()
-    return PostgresHints(settings.database_url, db, name=name, metrics=metrics)
+    return PostgresHints(url, db, name=name, metrics=metrics)
 
 
 def _version(settings: Settings) -> str:
@@ -213,9 +211,8 @@ def _presence(ground: _Ground, engine: Engine) -> Presence:
 def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Service]]:
     """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
     settings = ground.settings
-    assert settings.database_url is not None  # noqa: S101 - checked before
     # One for the events of all runs.
-    lease_db = PoolDatabase(settings.database_url, size=1 + BEATS_AT_ONCE)
+    lease_db = database_of(settings, size=1 + BEATS_AT_ONCE)
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
     model = _model(ground)
@@ -233,7 +230,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     return engine, [*watched, workers, pages, events, model] if executes else []
 
 
-def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
+def _floor(ground: _Ground, lease_db: ServedDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
     return Floor(
         db=ground.db,
         lease_db=lease_db,

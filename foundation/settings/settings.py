@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from foundation.settings.missing import missing
 from foundation.settings.mistakes import SettingsError
-from foundation.settings.observers import is_dsn, read_headers
+from foundation.settings.observers import read_headers
+from foundation.settings.shapes import SHAPES
 from foundation.settings.variables import CreditsOwner, Environment, Mark, Names, Role, Secret, Url, variable
 
 __all__ = ["Settings"]
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
         "the project's legacy HS256 secret, at least 32 characters",
         "SUPABASE_JWT_SECRET",
         "JWT_SECRET_KEY",
+    )
+    supabase_secret_key: Secret = variable(
+        None, "the project's secret key, sb_secret_…", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"
     )
     jwt_issuer: Url = variable(None, "the `iss` of accepted tokens", "JWT_ISSUER")
     allow_anonymous: bool = variable(False, "1 to accept Supabase anonymous users", "ALLOW_ANONYMOUS")
@@ -220,13 +224,10 @@ class Settings(BaseSettings):
             raise ValueError
         return value
 
-    @field_validator("otel_exporter_otlp_headers", "sentry_dsn")
+    @field_validator("otel_exporter_otlp_headers", "sentry_dsn", "supabase_secret_key")
     @classmethod
     def _is_readable(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
-        if value is None:
-            return None
-        text = value.get_secret_value()
-        if not (is_dsn(text) if field.field_name == "sentry_dsn" else read_headers(text)):
+        if value is not None and not SHAPES[field.field_name or ""](value.get_secret_value()):
             raise ValueError
         return value
 
@@ -251,6 +252,18 @@ class Settings(BaseSettings):
         named = (getattr(self, name) for name in type(self).model_fields)
         whole = (each.get_secret_value() for each in named if isinstance(each, SecretStr))
         return (*whole, *self.otlp_headers.values())
+
+    @property
+    def data_api(self) -> tuple[str, SecretStr] | None:
+        """Address and secret key of the project that is the database; None with another, or without a key."""
+        if self.database_url is not None or self.supabase_url is None or self.supabase_secret_key is None:
+            return None
+        return self.supabase_url, self.supabase_secret_key
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is one of this process's own."""
+        return self.database_url is None and self.data_api is None
 
     @property
     def traces_url(self) -> str | None:

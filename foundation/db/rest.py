@@ -1,0 +1,100 @@
+"""The client of a project's Data API: the Supabase library over HTTP connections of our own.
+
+The library keeps of an answer that failed what its body says, and drops the status; a page that somebody
+before PostgREST sends with a 200 it takes for a result. So answers are judged before it reads them.
+
+No proxy and no certificate of the environment, no second try of the library's, and no redirect: the key would
+go along.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from foundation.db.mapping import Meaning, error_of, error_without_facts, meaning_of, meaning_of_status
+from foundation.errors import HeavyError
+
+if TYPE_CHECKING:
+    from httpx import Response
+    from supabase import AsyncClient
+
+__all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "open_client"]
+
+CONNECT_WITHIN_S: Final = 5.0
+# Shorter than what gateways and PostgREST keep one that is idle, so that we rarely use one they are closing.
+KEPT_S: Final = 20.0
+
+_CODE: Final = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
+
+
+class Unsuccessful(Exception):
+    """An answer that is no result.
+
+    Attributes:
+        code: of Postgres or PostgREST; empty if neither of them has said this.
+        error: what a caller is told.
+    """
+
+    def __init__(self, meaning: Meaning, error: HeavyError, *, status: int, code: str = "") -> None:
+        super().__init__(f"{status} {code}".strip())
+        self.meaning = meaning
+        self.error = error
+        self.code = code
+
+
+def open_client(url: str, key: str, *, connections: int, answer_within_s: float) -> AsyncClient:
+    """Takes a second when it is the first; loads much. Its `options.httpx_client` is to be closed."""
+    import httpx
+    from supabase import AsyncClient, AsyncClientOptions
+
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_S
+    )
+    http = httpx.AsyncClient(
+        limits=limits,
+        timeout=httpx.Timeout(answer_within_s, connect=CONNECT_WITHIN_S, pool=CONNECT_WITHIN_S),
+        event_hooks={"response": [_judge]},
+        trust_env=False,
+        follow_redirects=False,
+    )
+    options = AsyncClientOptions(
+        httpx_client=http,
+        headers={"User-Agent": "switchyard"},
+        auto_refresh_token=False,
+        persist_session=False,
+        postgrest_client_retry=False,
+    )
+    return AsyncClient(url, key, options)
+
+
+async def _judge(response: Response) -> None:
+    """Raises Unsuccessful for all but JSON that PostgREST has answered a call with."""
+    is_json = response.headers.get("content-type", "").startswith("application/json")
+    if response.is_success and (is_json or response.status_code == HTTPStatus.NO_CONTENT):
+        return
+    raise _unsuccessful(response.status_code, await response.aread())
+
+
+def _unsuccessful(status: int, body: bytes) -> Unsuccessful:
+    said = _decoded(body)
+    code = str(said.get("code"))
+    if not _CODE.fullmatch(code):
+        meaning = meaning_of_status(status)
+        return Unsuccessful(meaning, error_without_facts(meaning), status=status)
+    details = said.get("details")
+    error = error_of(
+        code, message=str(said.get("message")), detail=details if isinstance(details, str) else None
+    )
+    return Unsuccessful(meaning_of(code), error, status=status, code=code)
+
+
+def _decoded(body: bytes) -> dict[str, object]:
+    try:
+        said = orjson.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
