@@ -1,7 +1,8 @@
 """The client of a project's Data API: the Supabase library over HTTP connections of our own.
 
-The library keeps of an answer that failed what its body says, and drops the status; a page that somebody
-before PostgREST sends with a 200 it takes for a result. So answers are judged before it reads them.
+The library makes and sends the request; the answer is read here. The library would keep of one that failed
+what its body says, and drop the status; a page that somebody before PostgREST sends with a 200 it would take
+for a result, and of a number like 1e20 it would make an integer that JSON of ours cannot hold.
 
 No proxy and no certificate of the environment, no second try of the library's, and no redirect: the key would
 go along.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -19,10 +20,9 @@ from foundation.db.mapping import Meaning, error_of, error_without_facts, meanin
 from foundation.errors import HeavyError
 
 if TYPE_CHECKING:
-    from httpx import Response
     from supabase import AsyncClient
 
-__all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "open_client"]
+__all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "ask", "open_client"]
 
 CONNECT_WITHIN_S: Final = 5.0
 # Shorter than what gateways and PostgREST keep one that is idle, so that we rarely use one they are closing.
@@ -57,7 +57,6 @@ def open_client(url: str, key: str, *, connections: int, answer_within_s: float)
     http = httpx.AsyncClient(
         limits=limits,
         timeout=httpx.Timeout(answer_within_s, connect=CONNECT_WITHIN_S, pool=CONNECT_WITHIN_S),
-        event_hooks={"response": [_judge]},
         trust_env=False,
         follow_redirects=False,
     )
@@ -71,12 +70,23 @@ def open_client(url: str, key: str, *, connections: int, answer_within_s: float)
     return AsyncClient(url, key, options)
 
 
-async def _judge(response: Response) -> None:
-    """Raises Unsuccessful for all but JSON that PostgREST has answered a call with."""
+# Any: decoded JSON.
+async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) -> Any:
+    """Call it, once.
+
+    Raises:
+        Unsuccessful: it was answered, but not with a result.
+        httpx.TransportError: it was not answered.
+    """
+    from httpx import Headers
+
+    response = await client.rpc(function, parameters).request.send(Headers())
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        return None
     is_json = response.headers.get("content-type", "").startswith("application/json")
-    if response.is_success and (is_json or response.status_code == HTTPStatus.NO_CONTENT):
-        return
-    raise _unsuccessful(response.status_code, await response.aread())
+    if not response.is_success or not is_json:
+        raise _unsuccessful(response.status_code, response.content)
+    return orjson.loads(response.content)
 
 
 def _unsuccessful(status: int, body: bytes) -> Unsuccessful:

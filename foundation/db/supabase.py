@@ -20,7 +20,7 @@ import structlog
 from foundation.db.mapping import NO_ANSWER, OUR_FAULT, UNKEEPABLE, Meaning
 from foundation.db.names import check_names
 from foundation.db.patience import connect_patiently
-from foundation.db.rest import CONNECT_WITHIN_S, Unsuccessful, open_client
+from foundation.db.rest import CONNECT_WITHIN_S, Unsuccessful, ask, open_client
 from foundation.errors import DatabaseUnavailable, HeavyError, InternalError, InvalidRequest, Json
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SupabaseDatabase:
     async def _ask(self, client: AsyncClient, function: str, parameters: dict[str, Any]) -> Any:
         # An answer that trickles would come within the time between two of its bytes for ever.
         async with asyncio.timeout(CONNECT_WITHIN_S + self._command_timeout_s):
-            return (await client.rpc(function, parameters).execute()).data
+            return await ask(client, function, parameters)
 
     def _note(self, error: Exception) -> None:
         if not isinstance(error, Unsuccessful):
@@ -158,7 +158,7 @@ async def _prove(client: AsyncClient) -> None:
         LockedOut: waiting does not help.
     """
     try:
-        await client.rpc("switchyard_clock").execute()
+        await ask(client, "switchyard_clock", {})
     except Unsuccessful as error:
         if error.meaning is Meaning.LOCKED_OUT or error.code == NOT_THE_SERVICE:
             raise LockedOut(str(error)) from error
