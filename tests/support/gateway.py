@@ -36,17 +36,24 @@ NOBODY = {"message": "An invalid response was received from the upstream server"
 class Gateway:
     """
     Attributes:
-        key: the project's secret key; `publishable` is the one that everybody may have.
+        key: the project's secret key; `publishable` is the one that everybody may have, `legacy` the token
+            that was the secret key before there were any.
         documents: what is served beside PostgREST, by path.
         asked: the paths that were asked for, in order.
+        most: the most connections that were open at a time.
     """
 
     postgrest: PostgRest
     key: str = field(default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False)
     publishable: str = field(default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}")
+    legacy: str = field(default="", repr=False)
     documents: dict[str, Json] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     port: int = 0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self.legacy = self.postgrest.token("service_role")
 
     @property
     def url(self) -> str:
@@ -83,7 +90,8 @@ class Gateway:
 
     def _token(self, headers: Mapping[bytes, bytes]) -> bytes | None:
         """What the caller is to PostgREST: a key stands for a role, a token for a user goes over that."""
-        role = {self.key: "service_role", self.publishable: "anon"}.get(headers.get(b"apikey", b"").decode())
+        roles = {self.key: "service_role", self.legacy: "service_role", self.publishable: "anon"}
+        role = roles.get(headers.get(b"apikey", b"").decode())
         if role is None:
             return None
         bearer = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
@@ -137,6 +145,7 @@ async def fronting(postgrest: PostgRest) -> AsyncIterator[Gateway]:
         task = asyncio.current_task()
         assert task is not None
         open_ones.add(task)
+        gateway.most = max(gateway.most, len(open_ones))
         try:
             await gateway.carry(reader, writer)
         finally:

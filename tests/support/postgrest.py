@@ -28,6 +28,8 @@ __all__ = ["PostgRest", "serving"]
 VERSION = "12.0.2-2"
 READY_WITHIN_S = 20.0
 LASTS_S = 3600
+# A role is of the whole server, and another PostgREST of this process may be logged in.
+PASSWORD = secrets.token_hex(16)
 
 # The role PostgREST logs in as; it may only become one of the three of a request.
 AUTHENTICATOR = """
@@ -117,12 +119,12 @@ class Program:
 async def serving(database_url: str, **settings: str) -> AsyncIterator[PostgRest]:
     """PostgREST on a socket of its own, ready to answer."""
     program = await asyncio.to_thread(_installed)
-    secret, password = secrets.token_hex(32), secrets.token_hex(16)
+    secret = secrets.token_hex(32)
     async with connected(database_url) as connection:
-        await connection.execute(AUTHENTICATOR.format(password=password))
+        await connection.execute(AUTHENTICATOR.format(password=PASSWORD))
     with tempfile.TemporaryDirectory(prefix="postgrest-") as name:
         folder = Path(name)
-        _configure(folder, url=_as_authenticator(database_url, password), secret=secret, settings=settings)
+        _configure(folder, url=_as_authenticator(database_url), secret=secret, settings=settings)
         process = Program(program, folder)
         transport = httpx2.AsyncHTTPTransport(uds=str(folder / "socket"))
         async with httpx2.AsyncClient(transport=transport, base_url="http://postgrest") as client:
@@ -149,9 +151,9 @@ def _configure(folder: Path, *, url: str, secret: str, settings: Mapping[str, st
     config.write_text("\n".join([*lines, "db-channel-enabled = false", ""]))
 
 
-def _as_authenticator(url: str, password: str) -> str:
+def _as_authenticator(url: str) -> str:
     parts = urlsplit(url)
-    host = f"authenticator:{password}@{parts.hostname}:{parts.port}"
+    host = f"authenticator:{PASSWORD}@{parts.hostname}:{parts.port}"
     return parts._replace(netloc=host).geturl()
 
 
