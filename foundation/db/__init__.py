@@ -2,6 +2,7 @@
 
 from foundation.db.chosen import database_of, listening_url
 from foundation.db.embedded import EmbeddedPostgres, FolderTaken, embedded_url
+from foundation.db.glance import Glance, glance
 from foundation.db.migrate import migrate, seed
 from foundation.db.pending import MigrationError
 from foundation.db.pool import TRANSACTION_POOLER_PORT, PoolDatabase
@@ -16,6 +17,7 @@ __all__ = [
     "DatabaseWatchdog",
     "EmbeddedPostgres",
     "FolderTaken",
+    "Glance",
     "MigrationError",
     "PoolDatabase",
     "ServedDatabase",
@@ -25,6 +27,7 @@ __all__ = [
     "Unseen",
     "database_of",
     "embedded_url",
+    "glance",
     "listening_url",
     "look",
     "migrate",

@@ -10,6 +10,7 @@ go along.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -20,14 +21,17 @@ from foundation.db.mapping import Meaning, error_of, error_without_facts, meanin
 from foundation.errors import HeavyError
 
 if TYPE_CHECKING:
+    from httpx import AsyncClient as Http
+    from postgrest.base_request_builder import RequestConfig
     from supabase import AsyncClient
 
-__all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "ask", "open_client"]
+__all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "ask", "close_client", "open_client"]
 
 CONNECT_WITHIN_S: Final = 5.0
 # Shorter than what gateways and PostgREST keep one that is idle, so that we rarely use one they are closing.
 KEPT_S: Final = 20.0
 
+NOT_ALLOWED: Final = "42501"
 _CODE: Final = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
 
 
@@ -45,9 +49,29 @@ class Unsuccessful(Exception):
         self.error = error
         self.code = code
 
+    @property
+    def is_said(self) -> bool:
+        """Whether a call was answered, be it with a refusal; not that there is no database, or no way in."""
+        return bool(self.code) and not self.code.startswith(("PGRST0", "PGRST3"))
 
-def open_client(url: str, key: str, *, connections: int, answer_within_s: float) -> AsyncClient:
-    """Takes a second when it is the first; loads much. Its `options.httpx_client` is to be closed."""
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether the key is not taken, or is not the service's."""
+        return self.meaning is Meaning.LOCKED_OUT or self.code == NOT_ALLOWED
+
+
+async def open_client(url: str, key: str, *, connections: int, answer_within_s: float) -> AsyncClient:
+    """One that has connected nowhere yet; to be closed by `close_client`."""
+    # What it loads takes a second, in which the loop would stand still.
+    return await asyncio.to_thread(_made, url, key, connections=connections, answer_within_s=answer_within_s)
+
+
+async def close_client(client: AsyncClient) -> None:
+    if client.options.httpx_client is not None:
+        await client.options.httpx_client.aclose()
+
+
+def _made(url: str, key: str, *, connections: int, answer_within_s: float) -> AsyncClient:
     import httpx
     from supabase import AsyncClient, AsyncClientOptions
 
@@ -80,7 +104,8 @@ async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) ->
     """
     from httpx import Headers
 
-    response = await client.rpc(function, parameters).request.send(Headers())
+    request: RequestConfig[Http] = client.rpc(function, parameters).request
+    response = await request.send(Headers())
     if response.status_code == HTTPStatus.NO_CONTENT:
         return None
     is_json = response.headers.get("content-type", "").startswith("application/json")

@@ -20,7 +20,7 @@ import structlog
 from foundation.db.mapping import NO_ANSWER, OUR_FAULT, UNKEEPABLE, Meaning
 from foundation.db.names import check_names
 from foundation.db.patience import connect_patiently
-from foundation.db.rest import CONNECT_WITHIN_S, Unsuccessful, ask, open_client
+from foundation.db.rest import CONNECT_WITHIN_S, Unsuccessful, ask, close_client, open_client
 from foundation.errors import DatabaseUnavailable, HeavyError, InternalError, InvalidRequest, Json
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ FIRST_ANSWER_WITHIN_S = 30.0
 SEEK_WITHIN_S = 5.0
 SEEK_PAUSE_S = 0.1
 KEY_REFUSED = "the key; check SUPABASE_URL, and that SUPABASE_SECRET_KEY is the secret key of that project"
-# Not allowed to call a function that only the service may call.
-NOT_THE_SERVICE = "42501"
 
 
 class SupabaseDatabase:
@@ -69,7 +67,7 @@ class SupabaseDatabase:
     async def stop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _close(client)
+            await close_client(client)
 
     # Any: each function has a shape of its own, which its caller knows and narrows.
     async def call(self, function: str, /, **args: Json | UUID) -> Any:
@@ -99,7 +97,7 @@ class SupabaseDatabase:
                 try:
                     await _prove(client)
                 finally:
-                    await _close(client)
+                    await close_client(client)
         except Exception as error:
             log.debug("database_not_reachable", reason=type(error).__name__)
             return False
@@ -111,13 +109,8 @@ class SupabaseDatabase:
         return self._client
 
     async def _opened(self, *, connections: int) -> AsyncClient:
-        # What it loads takes a second, in which the loop would stand still.
-        return await asyncio.to_thread(
-            open_client,
-            self._url,
-            self._key,
-            connections=connections,
-            answer_within_s=self._command_timeout_s,
+        return await open_client(
+            self._url, self._key, connections=connections, answer_within_s=self._command_timeout_s
         )
 
     # Any: decoded JSON.
@@ -129,7 +122,7 @@ class SupabaseDatabase:
     def _note(self, error: Exception) -> None:
         if not isinstance(error, Unsuccessful):
             return
-        self.answers += _is_said(error)
+        self.answers += error.is_said
         if error.meaning is Meaning.LOCKED_OUT and not self._is_locked_out:
             self._is_locked_out = True
             log.error("supabase_key_refused", answer=str(error))
@@ -160,24 +153,14 @@ async def _prove(client: AsyncClient) -> None:
     try:
         await ask(client, "switchyard_clock", {})
     except Unsuccessful as error:
-        if error.meaning is Meaning.LOCKED_OUT or error.code == NOT_THE_SERVICE:
+        if error.is_locked_out:
             raise LockedOut(str(error)) from error
-        if not _is_said(error):
+        if not error.is_said:
             raise
 
 
 class LockedOut(ValueError):
     """The key is not taken, or is not the service's."""
-
-
-async def _close(client: AsyncClient) -> None:
-    if client.options.httpx_client is not None:
-        await client.options.httpx_client.aclose()
-
-
-def _is_said(error: Unsuccessful) -> bool:
-    """Whether a call was answered, be it with a refusal; not that there is no database, or no way in."""
-    return bool(error.code) and not error.code.startswith(("PGRST0", "PGRST3"))
 
 
 def _is_unsent(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from foundation.clock import GuidedClock
 from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, HeavyError, NotConfigured
 
-__all__ = ["MIGRATE", "PUSH", "DatabaseCheck"]
+__all__ = ["MIGRATE", "PUSH", "SCHEMA_VERSION", "DatabaseCheck"]
 
 SCHEMA_VERSION = 3
 MAX_OFFSET_S = 30.0
