@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "ask", "close_client", "open_client"]
 
 CONNECT_WITHIN_S: Final = 5.0
-# Shorter than what gateways and PostgREST keep one that is idle, so that we rarely use one they are closing.
-KEPT_S: Final = 20.0
 
 NOT_ALLOWED: Final = "42501"
 _CODE: Final = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
@@ -75,12 +74,11 @@ def _made(url: str, key: str, *, connections: int, answer_within_s: float) -> As
     import httpx
     from supabase import AsyncClient, AsyncClientOptions
 
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEPT_S
-    )
+    from foundation.db.lanes import Lanes
+
     http = httpx.AsyncClient(
-        limits=limits,
-        timeout=httpx.Timeout(answer_within_s, connect=CONNECT_WITHIN_S, pool=CONNECT_WITHIN_S),
+        transport=Lanes(connections, tls=_tls(url), wait_s=CONNECT_WITHIN_S),
+        timeout=httpx.Timeout(answer_within_s, connect=CONNECT_WITHIN_S),
         trust_env=False,
         follow_redirects=False,
     )
@@ -92,6 +90,14 @@ def _made(url: str, key: str, *, connections: int, answer_within_s: float) -> As
         postgrest_client_retry=False,
     )
     return AsyncClient(url, key, options)
+
+
+def _tls(url: str) -> ssl.SSLContext:
+    """To load the certificates of this machine takes long, and plain HTTP needs none."""
+    import httpx
+
+    is_plain = url.startswith("http://")
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context(trust_env=False)
 
 
 # Any: decoded JSON.

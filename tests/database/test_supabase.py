@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,16 +14,18 @@ from starlette.types import Send
 from structlog.testing import capture_logs
 
 from foundation.clock import GuidedClock
-from foundation.db import DatabaseWatchdog, SupabaseDatabase
+from foundation.db import DatabaseWatchdog, SupabaseDatabase, Trouble, Unseen, glance
 from foundation.db.mapping import Meaning
 from foundation.db.rest import Unsuccessful
 from foundation.errors import DatabaseUnavailable, InternalError, NotConfigured
 from heavy_agents.runs import PUSH, DatabaseCheck
+from tests.support.certificate import certificate_for
 from tests.support.database import DatabaseServer
 from tests.support.doors import project_of, through
 from tests.support.functions import answering
 from tests.support.gateway import Gateway, fronting
 from tests.support.postgrest import serving
+from tests.support.process import free_port
 from tests.support.relay import relaying
 from tests.support.sql import Sql
 from tests.support.web import Web, serve_web
@@ -332,28 +335,56 @@ async def test_connections_that_a_network_has_forgotten_are_replaced(answering_p
         await database.stop()
 
 
-async def test_a_process_whose_connections_are_stuck_ends_and_one_whose_project_is_away_stays(
-    project: Gateway,
-) -> None:
-    ended = asyncio.Event()
+async def test_a_process_whose_connections_are_stuck_ends(project: Gateway) -> None:
     async with relaying(project.port) as relay, asyncio.timeout(LIMIT_S):
         database = SupabaseDatabase(relay.url, project.key, size=1, command_timeout_s=60)
         await database.start()
-        watchdog = DatabaseWatchdog(database, every_s=0.1, looks=3, end=ended.set)
-        await watchdog.start()
-        relay.cut()
-        await asyncio.sleep(1)
-        was_ended_while_away = ended.is_set()
-        await relay.restore()
-        await database.call("switchyard_clock")
         relay.forget()
         held = asyncio.create_task(database.call("switchyard_clock"))
-        await ended.wait()
+        await asyncio.sleep(0.1)
+        async with watching(database) as ended:
+            await ended.wait()
         held.cancel()
-        await watchdog.stop()
         await database.stop()
 
-    assert not was_ended_while_away
+
+async def test_a_process_whose_project_is_away_stays(project: Gateway) -> None:
+    async with relaying(project.port) as relay, asyncio.timeout(LIMIT_S):
+        database = SupabaseDatabase(relay.url, project.key, size=1)
+        await database.start()
+        async with watching(database) as ended:
+            relay.cut()
+            # Three looks are enough for an end; these are many more.
+            await asyncio.sleep(1.5)
+            await relay.restore()
+            await database.call("switchyard_clock")
+            assert not ended.is_set()
+        await database.stop()
+
+
+async def test_what_is_wrong_on_the_way_to_a_project_is_told_apart(
+    project: Gateway, page: Web, tmp_path: Path
+) -> None:
+    certificate, key = certificate_for("localhost", tmp_path, address="127.0.0.1")
+    async with serve_web(certificate=certificate, key=key) as encrypted:
+        found = {
+            url: await trouble_with(url)
+            for url in (
+                project.url,
+                encrypted.url,
+                "http://nowhere.invalid",
+                f"http://127.0.0.1:{free_port()}",
+            )
+        }
+    page.reply("/rest/v1/rpc/switchyard_schema_version", b"<html>paused</html>", status=540)
+
+    assert list(found.values()) == [
+        Trouble.BAD_LOGIN,
+        Trouble.BAD_TLS,
+        Trouble.UNKNOWN_HOST,
+        Trouble.NOBODY_THERE,
+    ]
+    assert await trouble_with(page.url) is Trouble.NO_DATABASE
 
 
 async def test_a_project_that_is_not_there_yet_is_waited_for(project: Gateway) -> None:
@@ -368,6 +399,25 @@ async def test_a_project_that_is_not_there_yet_is_waited_for(project: Gateway) -
 
         assert (await database.call("switchyard_clock"))["now_ms"] > 0
         await database.stop()
+
+
+@asynccontextmanager
+async def watching(database: SupabaseDatabase) -> AsyncIterator[asyncio.Event]:
+    """What is set would be the end of the process."""
+    ended = asyncio.Event()
+    watchdog = DatabaseWatchdog(database, every_s=0.3, looks=3, end=ended.set)
+    await watchdog.start()
+    try:
+        yield ended
+    finally:
+        await watchdog.stop()
+
+
+async def trouble_with(url: str) -> Trouble:
+    with pytest.raises(Unseen) as unseen:
+        await glance(url, KEY, within_s=LIMIT_S)
+    assert KEY not in f"{unseen.value!r} {unseen.value.__cause__!r}"
+    return unseen.value.trouble
 
 
 async def until_unsent(database: SupabaseDatabase) -> None:

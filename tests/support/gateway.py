@@ -36,8 +36,8 @@ NOBODY = {"message": "An invalid response was received from the upstream server"
 class Gateway:
     """
     Attributes:
-        key: the project's secret key; `publishable` is the one that everybody may have, `legacy` the token
-            that was the secret key before there were any.
+        key: the project's secret key; `publishable` is the one that everybody may have, `legacy` and
+            `anonymous` the tokens that were the keys before there were any.
         documents: what is served beside PostgREST, by path.
         asked: the paths that were asked for, in order.
         most: the most connections that were open at a time.
@@ -47,6 +47,7 @@ class Gateway:
     key: str = field(default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False)
     publishable: str = field(default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}")
     legacy: str = field(default="", repr=False)
+    anonymous: str = field(default="", repr=False)
     documents: dict[str, Json] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     port: int = 0
@@ -54,6 +55,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.legacy = self.postgrest.token("service_role")
+        self.anonymous = self.postgrest.token("anon")
 
     @property
     def url(self) -> str:
@@ -90,12 +92,12 @@ class Gateway:
 
     def _token(self, headers: Mapping[bytes, bytes]) -> bytes | None:
         """What the caller is to PostgREST: a key stands for a role, a token for a user goes over that."""
-        roles = {self.key: "service_role", self.legacy: "service_role", self.publishable: "anon"}
-        role = roles.get(headers.get(b"apikey", b"").decode())
-        if role is None:
+        tokens = {self.key: self.legacy, self.legacy: self.legacy, self.publishable: self.anonymous}
+        token = tokens.get(headers.get(b"apikey", b"").decode())
+        if token is None:
             return None
         bearer = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        return bearer if bearer and not bearer.startswith(b"sb_") else self.postgrest.token(role).encode()
+        return bearer if bearer and not bearer.startswith(b"sb_") else token.encode()
 
 
 class _Way:
