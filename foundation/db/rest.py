@@ -106,7 +106,7 @@ async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) ->
 
     Raises:
         Unsuccessful: it was answered, but not with a result.
-        httpx.TransportError: it was not answered.
+        httpx.RequestError: it was not answered.
     """
     from httpx import Headers
 
@@ -117,7 +117,12 @@ async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) ->
     is_json = response.headers.get("content-type", "").startswith("application/json")
     if not response.is_success or not is_json:
         raise _unsuccessful(response.status_code, response.content)
-    return orjson.loads(response.content)
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError as error:
+        raise Unsuccessful(
+            Meaning.AWAY, error_without_facts(Meaning.AWAY), status=response.status_code
+        ) from error
 
 
 def _unsuccessful(status: int, body: bytes) -> Unsuccessful:

@@ -173,14 +173,14 @@ def _is_unsent(error: Exception) -> bool:
 
 
 def _failure(error: Exception) -> HeavyError:
-    from httpx import PoolTimeout, TransportError
+    from httpx import PoolTimeout, RequestError
 
     match error:
         case Unsuccessful():
             return error.error
         case PoolTimeout():
             return DatabaseUnavailable(f"no database connection came free within {CONNECT_WITHIN_S:g} s")
-        case TransportError() | TimeoutError():
+        case RequestError() | TimeoutError():
             return DatabaseUnavailable(NO_ANSWER)
         case _:
             return InternalError(OUR_FAULT)

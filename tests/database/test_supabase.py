@@ -112,6 +112,7 @@ async def test_a_project_without_our_schema_is_told_what_to_do(answering_project
         (429, b'{"code": 429, "message": "too many"}', "application/json"),
         (200, b"<html>This project is paused</html>", "text/html"),
         (200, b"", ""),
+        (200, b'{"a half', "application/json"),
         (503, b"[]", "application/json"),
     ],
 )
@@ -128,6 +129,13 @@ async def test_what_a_gateway_says_in_postgrests_place_is_no_answer_and_is_not_a
         assert database.answers == before
     assert failed.value.detail == "the database did not answer; try again"
     assert len(page.asked_for(ADD)) == 1
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_none(page: Web) -> None:
+    page.reply(ADD, b"no gzip", headers={"content-type": "application/json", "content-encoding": "gzip"})
+    async with through_the(page) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.call("switchyard_add", a=1)
 
 
 async def test_a_body_that_a_gateway_does_not_pass_is_our_fault(page: Web) -> None:
