@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from foundation.clock import Clock, GuidedClock
-from foundation.db import DatabaseWatchdog, PoolDatabase
-from foundation.errors import NotConfigured
+from foundation.db import DatabaseWatchdog, ServedDatabase, database_of
 from foundation.hints import Hints, hints_of
 from foundation.identity import ApiKeys, Authenticator, run_tokens_of
 from foundation.ids import new_worker_id
@@ -38,6 +37,8 @@ from heavy_agents.events import EventLog, Follower, Hub
 from heavy_agents.llm import Model, configured_model
 from heavy_agents.runs import (
     BEATS_AT_ONCE,
+    MIGRATE,
+    PUSH,
     Agent,
     Announcement,
     Backlog,
@@ -75,7 +76,7 @@ def build(
     """Put the rooms together.
 
     Args:
-        settings: `database_url` must be set; an embedded database is started before.
+        settings: with a database or a project; an embedded database is started before.
         extra_kinds: kinds of agent beside those of this release.
         loop_limit_s: how long the event loop may stand still before the process ends itself.
 
@@ -132,7 +133,7 @@ class _Ground:
     outbound: Outbound
     observers: Observers
     worker: str
-    db: PoolDatabase
+    db: ServedDatabase
     hints: Hints
     hub: Hub
     model: Model
@@ -144,13 +145,13 @@ class _Ground:
 
 
 def _ground(settings: Settings) -> _Ground:
-    if settings.database_url is None:
-        raise NotConfigured("DATABASE_URL: not set, and no embedded database was started")
     clock, metrics = GuidedClock(), Metrics()
     outbound = Outbound(extra_ca_file=settings.extra_ca_file)
-    db = PoolDatabase(settings.database_url, size=settings.database_pool)
+    db = database_of(settings, size=settings.database_pool)
     health = Health(clock)
-    health.register("database", DatabaseCheck(db, clock))
+    health.register(
+        "database", DatabaseCheck(db, clock, remedy=MIGRATE if settings.data_api is None else PUSH)
+    )
     observers = observers_of(
         settings, post=outbound, metrics=metrics, clock=clock, version=_version(settings)
     )
@@ -215,9 +216,8 @@ def _presence(ground: _Ground, engine: Engine) -> Presence:
 def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Service]]:
     """The engine, and what it stands on: where runs are only accepted, nothing of that is started."""
     settings = ground.settings
-    assert settings.database_url is not None  # noqa: S101 - checked before
     # One for the events of all runs.
-    lease_db = PoolDatabase(settings.database_url, size=1 + BEATS_AT_ONCE)
+    lease_db = database_of(settings, size=1 + BEATS_AT_ONCE)
     workers, pages = _workers(settings, extra), _page_readers()
     events = EventLog(lease_db, hub=ground.hub, metrics=ground.metrics)
     forwarding = _forwarding(ground)
@@ -236,7 +236,7 @@ def _engine(ground: _Ground, extra: Sequence[Kind]) -> tuple[Engine, list[Servic
     return engine, [*watched, workers, pages, events, forwarding] if executes else []
 
 
-def _floor(ground: _Ground, lease_db: PoolDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
+def _floor(ground: _Ground, lease_db: ServedDatabase, *, events: EventLog, compute: WorkerPool) -> Floor:
     return Floor(
         db=ground.db,
         lease_db=lease_db,

@@ -37,8 +37,8 @@ class Build(Protocol):
 
 @asynccontextmanager
 async def with_database(settings: Settings) -> AsyncIterator[Settings]:
-    """Settings with a database: the configured one, or an embedded one, migrated and with demo data."""
-    if settings.database_url is not None:
+    """Settings with a database: what is configured, or an embedded one, migrated and with demo data."""
+    if not settings.is_embedded:
         yield settings
         return
     embedded = EmbeddedPostgres(settings.data_dir)

@@ -10,7 +10,9 @@ from typing import Final
 
 from commands.doctor.facts import DatabaseFacts, WebFacts
 from commands.doctor.finding import Broken, Finding, off, ok, skipped, warning, wrong
+from commands.doctor.project import data_api_findings, schema_findings
 from foundation.db import MigrationError, Sight, Trouble
+from heavy_agents.runs import SCHEMA_VERSION
 
 __all__ = ["clock_findings", "database_findings", "migration_findings"]
 
@@ -54,6 +56,8 @@ def database_findings(found: DatabaseFacts | Broken) -> list[Finding]:
         return [wrong(DATABASE, found.why, "check DATABASE_URL and the way to it")]
     if found.refusal is not None:
         return [wrong(DATABASE, found.refusal, "see docs/settings.md on DATABASE_URL and DATA_DIR")]
+    if found.is_project:
+        return data_api_findings(found)
     if found.trouble is not None:
         says, todo = TROUBLES[found.trouble]
         state = f" (SQLSTATE {found.state})" if found.state else ""
@@ -66,6 +70,8 @@ def database_findings(found: DatabaseFacts | Broken) -> list[Finding]:
 def migration_findings(found: DatabaseFacts | Broken, missing: Missing) -> list[Finding]:
     if isinstance(found, Broken) or found.trouble is not None or found.refusal is not None:
         return [skipped(MIGRATIONS, "not looked at: the database comes first")]
+    if found.glance is not None:
+        return schema_findings(found.glance, needed=SCHEMA_VERSION)
     if found.sight is None:
         return [off(MIGRATIONS, "applied by the first start")]
     try:
@@ -90,9 +96,7 @@ def clock_findings(
     found: DatabaseFacts | Broken, others: Mapping[str, WebFacts | Broken | None]
 ) -> list[Finding]:
     """Against the database, which decides every deadline, and against whoever else told the time."""
-    offsets = (
-        {} if isinstance(found, Broken) or found.sight is None else {"the database": found.sight.offset_s}
-    )
+    offsets = _of_database(found)
     offsets |= {
         name: each.offset_s
         for name, each in others.items()
@@ -102,6 +106,11 @@ def clock_findings(
         return [skipped(CLOCK, "not compared: nobody told the time")]
     far = [_apart(name, offset_s) for name, offset_s in offsets.items() if abs(offset_s) > NOTABLE_S]
     return far or [ok(CLOCK, f"in time with {' and '.join(offsets)}")]
+
+
+def _of_database(found: DatabaseFacts | Broken) -> dict[str, float]:
+    seen = None if isinstance(found, Broken) else found.sight or found.glance
+    return {} if seen is None or seen.offset_s is None else {"the database": seen.offset_s}
 
 
 def _apart(name: str, offset_s: float) -> Finding:

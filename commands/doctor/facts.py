@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from commands.doctor.finding import Broken
-from foundation.db import Sight, Trouble
+from foundation.db import Glance, Sight, Trouble
 
 __all__ = ["DatabaseFacts", "Facts", "Fault", "PortUser", "ServiceFacts", "WebFacts"]
 
@@ -27,6 +27,7 @@ class DatabaseFacts:
         place: where it is, without password.
         holder: the process that runs the embedded one.
         sight: None when it could not be looked at, or (without `trouble`) was not made yet.
+        is_project: it is reached through a project's Data API; `glance` is then what `sight` is else.
         refusal: why the embedded one does not run here.
     """
 
@@ -35,6 +36,8 @@ class DatabaseFacts:
     is_pooled: bool = False
     holder: str | None = None
     sight: Sight | None = None
+    is_project: bool = False
+    glance: Glance | None = None
     trouble: Trouble | None = None
     state: str = ""
     refusal: str | None = None

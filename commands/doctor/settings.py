@@ -76,7 +76,7 @@ def _of_production(settings: Settings) -> Iterator[Finding]:
         )
     if "*" in settings.allowed_origins:
         yield warning(SETTINGS, "ALLOWED_ORIGINS=* lets every page call", "name your app's origins")
-    if settings.database_url is None:
+    if settings.is_embedded:
         yield warning(
             SETTINGS,
             "production runs on the embedded database, whose disk may be thrown away",
@@ -85,4 +85,6 @@ def _of_production(settings: Settings) -> Iterator[Finding]:
     if settings.credits_owner is CreditsOwner.OFF:
         yield warning(SETTINGS, "CREDITS_OWNER=off: nobody pays for a run", "set it to backend or caller")
     if settings.supabase_url is not None and settings.supabase_url.startswith("http://"):
-        yield warning(SETTINGS, "SUPABASE_URL is not https: its keys could be forged on the way", "use https")
+        sent = "" if settings.data_api is None else ", and the secret key be read"
+        says = f"SUPABASE_URL is not https: its keys could be forged on the way{sent}"
+        yield warning(SETTINGS, says, "use https")

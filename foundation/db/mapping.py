@@ -1,16 +1,18 @@
-"""What an SQLSTATE means to a caller.
+"""What the codes of Postgres, of PostgREST and of a gateway before it mean to a caller: one table.
 
 Our SQL functions refuse by `raise sqlstate 'PT402' using message = '<code>', detail = '<json facts>'`; the
 code picks the class, the facts fill it, and the digits are for PostgREST, which answers with them. Every
-other state is either the database not being there, text it cannot keep, or our own mistake.
+other code is either the database not being there, text it cannot keep, or our own mistake.
 
-Source: PostgreSQL, appendix A "Error Codes"; PostgREST, "Raise errors with HTTP status codes".
+Sources: PostgreSQL, appendix A "Error Codes"; PostgREST 12, "Errors"; Cloudflare, "Cloudflare 5xx errors".
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import Enum, auto
+from http import HTTPStatus
 
 from foundation import errors
 from foundation.errors import (
@@ -26,36 +28,70 @@ from foundation.errors import (
     TooLarge,
 )
 
-__all__ = ["NO_ANSWER", "OUR_FAULT", "UNKEEPABLE", "error_of"]
+__all__ = [
+    "NO_ANSWER",
+    "OUR_FAULT",
+    "UNKEEPABLE",
+    "Meaning",
+    "error_of",
+    "error_without_facts",
+    "meaning_of",
+    "meaning_of_status",
+]
 
 NO_ANSWER = "the database did not answer; try again"
 OUR_FAULT = "something went wrong on our side"
 UNKEEPABLE = "the request holds text or numbers the database cannot keep, such as a NUL character"
 
-_REFUSED_CLASS = "PT"
-_UNAVAILABLE_CLASSES = frozenset({"08", "28", "3D", "53"})  # connection, login, name, resources
-_UNAVAILABLE_STATES = frozenset(
-    {
-        "25006",  # read-only: a standby not yet promoted
-        "40001",  # serialization failure
-        "40P01",  # deadlock
-        "55P03",  # lock timeout
-        "57014",  # statement timeout
-        "57P01",  # shutdown
-        "57P02",  # crash of another backend
-        "57P03",  # starting up
-        "57P05",  # idle session timeout
-    }
-)
-_UNKEEPABLE_STATES = frozenset(
-    {
-        "22021",  # bytes that are not UTF-8, NUL among them
-        "22P02",  # not the text of a UUID, a number, …
-        "22P05",  # \u0000 or a lone surrogate in JSON
-        "54000",  # longer than any jsonb may be
-        "54001",  # nested deeper than the parser goes
-    }
-)
+
+class Meaning(Enum):
+    """What a code says of the call."""
+
+    REFUSED = auto()  # one of our functions said no, and why
+    AWAY = auto()  # no answer; the call may have taken effect
+    UNSENT = auto()  # no answer, and nothing was executed
+    LOCKED_OUT = auto()  # nor was anything here: the login or the key is not taken, and waiting is no help
+    UNKEEPABLE = auto()
+    MISSING = auto()  # there is no such function: the schema is another release's
+    OUR_FAULT = auto()
+
+
+# A whole code, or what it begins with; the longest counts. What is not here is our fault.
+_MEANINGS: Mapping[str, Meaning] = {
+    "PT": Meaning.REFUSED,
+    "08": Meaning.AWAY,  # connection
+    "28": Meaning.LOCKED_OUT,  # login
+    "3D": Meaning.LOCKED_OUT,  # no database of that name
+    "53": Meaning.AWAY,  # resources
+    "25006": Meaning.AWAY,  # read-only: a standby not yet promoted
+    "40001": Meaning.AWAY,  # serialization failure
+    "40P01": Meaning.AWAY,  # deadlock
+    "55P03": Meaning.AWAY,  # lock timeout
+    "57014": Meaning.AWAY,  # statement timeout
+    "57P01": Meaning.AWAY,  # shutdown
+    "57P02": Meaning.AWAY,  # crash of another backend
+    "57P03": Meaning.AWAY,  # starting up
+    "57P05": Meaning.AWAY,  # idle session timeout
+    "22021": Meaning.UNKEEPABLE,  # bytes that are not UTF-8, NUL among them
+    "22P02": Meaning.UNKEEPABLE,  # not the text of a UUID, a number, …
+    "22P05": Meaning.UNKEEPABLE,  # \u0000 or a lone surrogate in JSON
+    "54000": Meaning.UNKEEPABLE,  # longer than any jsonb may be
+    "54001": Meaning.UNKEEPABLE,  # nested deeper than the parser goes
+    "42883": Meaning.MISSING,
+    "PGRST000": Meaning.UNSENT,  # it could not connect to Postgres
+    "PGRST001": Meaning.AWAY,  # its connection was lost
+    "PGRST002": Meaning.UNSENT,  # it could not read the schema yet
+    "PGRST003": Meaning.UNSENT,  # none of its connections came free
+    "PGRST202": Meaning.MISSING,  # no such function in the schema it has read
+    "PGRST3": Meaning.LOCKED_OUT,  # the token that the key stands for
+}
+# Of whoever is before PostgREST and answers in its place. All others: nobody knows what became of the call.
+_STATUSES: Mapping[int, Meaning] = {
+    HTTPStatus.UNAUTHORIZED: Meaning.LOCKED_OUT,
+    HTTPStatus.FORBIDDEN: Meaning.LOCKED_OUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Meaning.OUR_FAULT,
+}
+_LENGTHS = sorted({len(code) for code in _MEANINGS}, reverse=True)
 
 _SENTENCES: Mapping[str, str] = {
     "agent_not_found": "there is no such agent, or it is not yours to run",
@@ -83,15 +119,35 @@ _SENTENCES: Mapping[str, str] = {
 }
 
 
+def meaning_of(code: str) -> Meaning:
+    """
+    Args:
+        code: an SQLSTATE or one of PostgREST's own.
+    """
+    known = (_MEANINGS.get(code[:length]) for length in _LENGTHS)
+    return next((each for each in known if each is not None), Meaning.OUR_FAULT)
+
+
+def meaning_of_status(status: int) -> Meaning:
+    """Of an answer that is not PostgREST's."""
+    return _STATUSES.get(status, Meaning.AWAY)
+
+
 def error_of(sqlstate: str, *, message: str, detail: str | None) -> HeavyError:
     """The error a failed statement stands for; its text holds no SQL, host or credential."""
-    if sqlstate.startswith(_REFUSED_CLASS):
-        return _refusal(message, _facts(detail))
-    if sqlstate[:2] in _UNAVAILABLE_CLASSES or sqlstate in _UNAVAILABLE_STATES:
-        return DatabaseUnavailable(NO_ANSWER)
-    if sqlstate in _UNKEEPABLE_STATES:
-        return InvalidRequest(UNKEEPABLE)
-    return InternalError(OUR_FAULT)
+    meaning = meaning_of(sqlstate)
+    return _refusal(message, _facts(detail)) if meaning is Meaning.REFUSED else error_without_facts(meaning)
+
+
+def error_without_facts(meaning: Meaning) -> HeavyError:
+    """What is said when nothing is known but that."""
+    match meaning:
+        case Meaning.AWAY | Meaning.UNSENT | Meaning.LOCKED_OUT:
+            return DatabaseUnavailable(NO_ANSWER)
+        case Meaning.UNKEEPABLE:
+            return InvalidRequest(UNKEEPABLE)
+        case Meaning.MISSING | Meaning.OUR_FAULT | Meaning.REFUSED:
+            return InternalError(OUR_FAULT)
 
 
 def _refusal(code: str, facts: Mapping[str, object]) -> HeavyError:

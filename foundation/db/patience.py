@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import structlog
 
+from foundation.db.mapping import Meaning, meaning_of
 from foundation.errors import DatabaseUnavailable
 
 __all__ = ["connect_patiently"]
@@ -20,12 +21,14 @@ T = TypeVar("T")
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 3.0
 
-# Waiting does not turn a wrong password or an unknown database into a right one.
-_HOPELESS_STATES = frozenset({"28000", "28P01", "3D000"})
 
-
-async def connect_patiently(connect: Callable[[], Awaitable[T]], *, within_s: float) -> T:
+async def connect_patiently(
+    connect: Callable[[], Awaitable[T]], *, within_s: float, login: str = "the login; check DATABASE_URL"
+) -> T:
     """Call `connect` until it succeeds, with growing pauses, for at most `within_s` seconds.
+
+    Args:
+        login: what the database may refuse for good, and where it is set.
 
     Raises:
         DatabaseUnavailable: it never succeeded, or cannot.
@@ -41,7 +44,7 @@ async def connect_patiently(connect: Callable[[], Awaitable[T]], *, within_s: fl
             left_s = deadline_s - loop.time()
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S) * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
             if _is_hopeless(error):
-                raise DatabaseUnavailable("the database refused the login; check DATABASE_URL") from error
+                raise DatabaseUnavailable(f"the database refused {login}") from error
             if left_s <= pause_s:
                 raise DatabaseUnavailable(
                     f"the database could not be reached within {within_s:g} s"
@@ -51,7 +54,9 @@ async def connect_patiently(connect: Callable[[], Awaitable[T]], *, within_s: fl
 
 
 def _is_hopeless(error: Exception) -> bool:
-    return isinstance(error, ValueError) or getattr(error, "sqlstate", None) in _HOPELESS_STATES
+    """Waiting does not turn a wrong password or an unknown database into a right one."""
+    code = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, ValueError) or meaning_of(code) is Meaning.LOCKED_OUT
 
 
 def _reason(error: Exception) -> str:

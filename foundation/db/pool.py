@@ -8,7 +8,6 @@ is sought again for a moment, since nothing was sent.
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -17,6 +16,7 @@ import orjson
 import structlog
 
 from foundation.db.mapping import NO_ANSWER, OUR_FAULT, UNKEEPABLE, error_of
+from foundation.db.names import check_names
 from foundation.db.patience import connect_patiently
 from foundation.errors import DatabaseUnavailable, HeavyError, InternalError, InvalidRequest, Json
 
@@ -33,10 +33,6 @@ FIRST_CONNECTION_WITHIN_S = 30.0
 ACQUIRE_WITHIN_S = 5.0
 RECONNECT_PAUSE_S = 0.1
 CLOSE_WITHIN_S = 3.0
-
-_OURS = re.compile(r"switchyard_[a-z0-9_]+")
-_ALSO_CALLABLE = frozenset({"deduct_credits", "get_admin_stats", "has_role"})
-_ARGUMENT = re.compile(r"[a-z][a-z0-9_]*")
 
 _JSONB_VERSION = b"\x01"
 
@@ -144,10 +140,7 @@ class PoolDatabase:
 
 def _select(function: str, names: tuple[str, ...]) -> str:
     """`select public.fn(p_a => $1, …)`; refuses names that are not ours, so that no text becomes SQL."""
-    if not (_OURS.fullmatch(function) or function in _ALSO_CALLABLE):
-        raise InternalError(f"{function!r} is not a function this server calls")
-    if not all(map(_ARGUMENT.fullmatch, names)):
-        raise InternalError(f"{function} was given an argument that cannot be a name")
+    check_names(function, names)
     arguments = ", ".join(f"p_{name} => ${number}" for number, name in enumerate(names, 1))
     return f"select public.{function}({arguments})"
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from foundation.errors import Json
 
-__all__ = ["Database"]
+__all__ = ["Database", "ServedDatabase"]
 
 
 class Database(Protocol):
@@ -30,3 +30,23 @@ class Database(Protocol):
             HeavyError: what the function refused, as one of the tree in `foundation.errors`.
         """
         ...
+
+
+class ServedDatabase(Database, Protocol):
+    """One that a process starts and stops, and whose health it watches."""
+
+    @property
+    def answers(self) -> int:
+        """How many calls were answered, whatever was said."""
+
+    async def is_reachable(self, *, within_s: float) -> bool:
+        """Whether the database answers on a connection that is opened for this only."""
+        ...
+
+    async def start(self) -> None:
+        """Raises `DatabaseUnavailable` when it cannot be reached within 30 s."""
+        ...
+
+    async def drain(self) -> None: ...
+
+    async def stop(self) -> None: ...

@@ -6,11 +6,10 @@ import ssl
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import field_validator
 from pydantic_settings import BaseSettings
 
 from foundation.origins import read_origin
-from foundation.settings.forwarding import is_forwarding_key
 from foundation.settings.variables import Names, Place, Secret, Url, variable
 
 __all__ = ["BackendSettings", "missing_for_backends"]
@@ -72,14 +71,6 @@ class BackendSettings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(_origin, value)))
-
-    @field_validator("forwarding_key")
-    @classmethod
-    def _is_key(cls, value: Secret, field: ValidationInfo) -> Secret:
-        del field
-        if value is not None and not is_forwarding_key(value.get_secret_value()):
-            raise ValueError
-        return value
 
     @field_validator("extra_ca_file")
     @classmethod

@@ -8,14 +8,10 @@ from pydantic import ValidationError
 
 from foundation.settings.mistakes import SettingsError
 from foundation.settings.settings import Settings
+from foundation.settings.shapes import SHAPES
 from foundation.settings.variables import Role, names_of
 
 __all__ = ["load"]
-
-# Secrets with a shape of their own; of the others only the length can be wrong.
-READ_SECRETS = frozenset(
-    {"FORWARDING_KEY", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "SENTRY_DSN"}
-)
 
 
 def load(*, role: Role | None = None) -> Settings:
@@ -39,17 +35,17 @@ def load(*, role: Role | None = None) -> Settings:
 def _sentence(error: dict[str, Any]) -> str:  # Any: pydantic's error dictionary
     """`PORT: got 'many', wants a port number, …`; secrets are not repeated."""
     variable = str(error["loc"][0]).upper()
-    field = next(
+    name, field = next(
         (
-            each
+            (name, each)
             for name, each in Settings.model_fields.items()
             if name.upper() == variable or variable in names_of(each.validation_alias)
         ),
-        None,
+        ("", None),
     )
     wants = field.description if field is not None else error["msg"]
     if field is not None and "SecretStr" in str(field.annotation):
-        got = "something else" if variable in READ_SECRETS else "a value too short"
+        got = "something else" if name in SHAPES else "a value too short"
     elif variable in {"DATABASE_URL", "SUPABASE_DB_URL", "REDIS_URL", "NATS_URL"} or "@" in str(
         error["input"]
     ):

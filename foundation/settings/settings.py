@@ -12,7 +12,8 @@ from pydantic_settings import SettingsConfigDict
 from foundation.settings.backends import BackendSettings, missing_for_backends
 from foundation.settings.missing import missing
 from foundation.settings.mistakes import SettingsError
-from foundation.settings.observers import is_dsn, read_headers
+from foundation.settings.observers import read_headers
+from foundation.settings.shapes import SHAPES
 from foundation.settings.variables import CreditsOwner, Environment, Mark, Names, Role, Secret, Url, variable
 
 __all__ = ["Settings"]
@@ -69,6 +70,9 @@ class Settings(BackendSettings):
         "the project's legacy HS256 secret, at least 32 characters",
         "SUPABASE_JWT_SECRET",
         "JWT_SECRET_KEY",
+    )
+    supabase_secret_key: Secret = variable(
+        None, "the project's secret key, sb_secret_…", "SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"
     )
     jwt_issuer: Url = variable(None, "the `iss` of accepted tokens", "JWT_ISSUER")
     allow_anonymous: bool = variable(False, "1 to accept Supabase anonymous users", "ALLOW_ANONYMOUS")
@@ -221,13 +225,10 @@ class Settings(BackendSettings):
             raise ValueError
         return value
 
-    @field_validator("otel_exporter_otlp_headers", "sentry_dsn")
+    @field_validator("otel_exporter_otlp_headers", "sentry_dsn", "supabase_secret_key")
     @classmethod
     def _is_readable(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
-        if value is None:
-            return None
-        text = value.get_secret_value()
-        if not (is_dsn(text) if field.field_name == "sentry_dsn" else read_headers(text)):
+        if value is not None and not SHAPES[field.field_name or ""](value.get_secret_value()):
             raise ValueError
         return value
 
@@ -256,12 +257,24 @@ class Settings(BackendSettings):
         return (*whole, *self.otlp_headers.values())
 
     @property
+    def data_api(self) -> tuple[str, SecretStr] | None:
+        """Address and secret key of the project that is the database; None with another, or without a key."""
+        if self.database_url is not None or self.supabase_url is None or self.supabase_secret_key is None:
+            return None
+        return self.supabase_url, self.supabase_secret_key
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is one of this process's own."""
+        return self.database_url is None and self.data_api is None
+
+    @property
     def traces_url(self) -> str | None:
         """Where spans are sent; None when nothing is traced."""
         if self.otel_exporter_otlp_traces_endpoint is not None:
             return self.otel_exporter_otlp_traces_endpoint
         base = self.otel_exporter_otlp_endpoint
-        return None if base is None else f"{base}/v1/traces"
+        return base and f"{base}/v1/traces"
 
     @property
     def otlp_headers(self) -> dict[str, str]:
@@ -279,8 +292,7 @@ class Settings(BackendSettings):
     @property
     def issuer(self) -> str:
         """What `iss` must be."""
-        projects = f"{self.supabase_url}/auth/v1" if self.supabase_url is not None else EMBEDDED_ISSUER
-        return self.jwt_issuer or projects
+        return self.jwt_issuer or (f"{self.supabase_url}/auth/v1" if self.supabase_url else EMBEDDED_ISSUER)
 
     @property
     def jwks_url(self) -> str | None:

@@ -23,7 +23,7 @@ from heavy_agents.runs.hearing import Hearing
 from heavy_agents.runs.heart import BEATS_AT_ONCE
 from heavy_agents.runs.meter import Budget
 from heavy_agents.runs.presence import Announcement, Capacity, Presence
-from heavy_agents.runs.readiness import DatabaseCheck
+from heavy_agents.runs.readiness import MIGRATE, PUSH, SCHEMA_VERSION, DatabaseCheck
 from heavy_agents.runs.request import AgentSnapshot, Message, RunRequest, Sender
 from heavy_agents.runs.runs import Artifact, Runs
 from heavy_agents.runs.submit import Order, Submission, Submitter
@@ -31,7 +31,10 @@ from heavy_agents.runs.sweeper import Sweeper
 
 __all__ = [
     "BEATS_AT_ONCE",
+    "MIGRATE",
     "OUR_STEP",
+    "PUSH",
+    "SCHEMA_VERSION",
     "Agent",
     "AgentFailed",
     "AgentSnapshot",

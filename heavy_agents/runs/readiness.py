@@ -6,10 +6,13 @@ from foundation.clock import GuidedClock
 from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, HeavyError, NotConfigured
 
-__all__ = ["DatabaseCheck"]
+__all__ = ["MIGRATE", "PUSH", "SCHEMA_VERSION", "DatabaseCheck"]
 
 SCHEMA_VERSION = 4
 MAX_OFFSET_S = 30.0
+MIGRATE = "run `python railway_server.py migrate`"
+# Through a Data API nobody can change a schema.
+PUSH = "run `supabase db push` in a checkout of this release"
 
 
 class DatabaseCheck:
@@ -19,13 +22,18 @@ class DatabaseCheck:
     machine are not helped by that.
     """
 
-    def __init__(self, db: Database, clock: GuidedClock) -> None:
+    def __init__(self, db: Database, clock: GuidedClock, *, remedy: str = MIGRATE) -> None:
+        """
+        Args:
+            remedy: what to do about a schema that is missing or old.
+        """
         self._db = db
         self._clock = clock
+        self._remedy = remedy
 
     async def __call__(self) -> None:
         """Raises DatabaseUnavailable or NotConfigured, with a sentence for the operator."""
-        await self._check_schema()
+        await self.check_schema()
         ahead_s = await self._ahead_s()
         is_far = abs(ahead_s) > MAX_OFFSET_S
         self._clock.guide(ahead_s=ahead_s if is_far else 0)
@@ -41,15 +49,15 @@ class DatabaseCheck:
         answered_s = self._clock.own_now().timestamp()
         return float((asked_s + answered_s) / 2 - now_ms / 1000)
 
-    async def _check_schema(self) -> None:
+    async def check_schema(self) -> None:
+        """Raises as the whole does."""
         try:
             version = (await self._db.call("switchyard_schema_version"))["version"]
         except DatabaseUnavailable:
             raise
         except HeavyError as error:
-            raise NotConfigured("the schema is missing; run `python railway_server.py migrate`") from error
+            raise NotConfigured(f"the schema is missing; {self._remedy}") from error
         if version < SCHEMA_VERSION:
             raise NotConfigured(
-                f"the schema has version {version}, this release needs {SCHEMA_VERSION};"
-                " run `python railway_server.py migrate`"
+                f"the schema has version {version}, this release needs {SCHEMA_VERSION}; {self._remedy}"
             )

@@ -46,6 +46,12 @@ BUILD = """
 from foundation.settings import Settings
 railway_server.build(Settings(_env_file=None, DATABASE_URL="postgresql://nobody@127.0.0.1/none"))
 """
+BUILD_ON_A_PROJECT = """
+from foundation.settings import Settings
+railway_server.build(
+    Settings(_env_file=None, SUPABASE_URL="https://ref.example", SUPABASE_SECRET_KEY="sb_secret_0")
+)
+"""
 
 SERVE = """
 import json, sys
@@ -70,6 +76,13 @@ def test_a_server_nobody_watches_loads_nothing_of_those_who_would() -> None:
 
     assert {"nats", "sentry_sdk", "requests", "urllib3"} & set(modules) == set()
     assert [name for name in modules if name.startswith(OF_TRACES)] == []
+
+
+def test_a_project_as_the_database_is_loaded_by_the_start_and_not_before() -> None:
+    modules, _ = _report(REPORT.format(then=BUILD_ON_A_PROJECT))
+
+    assert "foundation.db.supabase" in modules
+    assert {"supabase", "postgrest", "httpx", "realtime", "storage3"} & set(modules) == set()
 
 
 def test_importing_the_server_starts_nothing(tmp_path: Path) -> None:

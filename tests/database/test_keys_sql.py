@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from foundation.errors import InvalidBody, InvalidRequest, InvalidToken, NotFound
 from foundation.identity import ApiKeys
 from foundation.identity.api_key import fresh_key
+from tests.support.doors import THROUGH_THE_POOL
 from tests.support.server import until
 from tests.support.sql import Sql
 
@@ -272,6 +273,8 @@ async def test_a_use_is_noted_beside_the_request(sql: Sql, keys: ApiKeys) -> Non
     await until(is_noted)
 
 
+# A look-up waits 5 s at most for its turn, which hundreds have in time at the pool's pace only.
+@THROUGH_THE_POOL
 async def test_hundreds_of_keys_come_into_use_at_once_and_all_are_noted(sql: Sql, keys: ApiKeys) -> None:
     user = await sql.user()
     secrets = [fresh_key() for _ in range(300)]

@@ -3,24 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
-
-from tests.support.database import DatabaseServer
-from tests.support.sql import Sql, opened
-
-
-@pytest.fixture(scope="module")
-async def shared(database_server: DatabaseServer) -> AsyncIterator[Sql]:
-    async with opened(database_server) as sql:
-        yield sql
-
-
-@pytest.fixture
-async def sql(shared: Sql) -> Sql:
-    await shared.connection.execute("delete from switchyard.workers")
-    return shared
+from tests.support.sql import Sql
 
 
 async def age(sql: Sql, worker: str, interval: str) -> None:

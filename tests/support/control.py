@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.gateway import Gateway
+from tests.support.edge_gateway import Gateway
 from tests.support.loopback import on_loopback
 from tests.support.tables import Connection
 from tests.support.web import Web

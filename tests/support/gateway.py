@@ -1,95 +1,177 @@
-"""A project's gateway as Supabase has one: the Data API under /rest/v1, the signing keys under /auth/v1.
+"""What stands before PostgREST in a Supabase project: `/rest/v1` is its place, and API keys become tokens.
 
-Keys of the new kind are no tokens. As the platform does, the gateway takes one in `apikey` and gives
-PostgREST the token it stands for.
+    client ──/rest/v1/rpc/…, apikey: sb_secret_…──▶ gateway ──/rpc/…, Authorization: Bearer <jwt>──▶ PostgREST
+
+A real way there, and nothing else: requests are passed on as they come, apart from their path and their
+credential, and answers byte for byte.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import orjson
 
-from tests.support.loopback import on_loopback
 from tests.support.postgrest import PostgRest
-from tests.support.tokens import TokenForge
+from tests.support.tokens import Json
 
-__all__ = ["Gateway", "open_gateway"]
+__all__ = ["KEYS_PATH", "Gateway", "fronting"]
 
-JWKS_PATH = "/auth/v1/.well-known/jwks.json"
-HANDED_ON = frozenset({"accept", "content-type", "prefer"})
-HANDED_BACK = frozenset({"content-type", "content-range"})
+HOST = "127.0.0.1"
+REST = b"/rest/v1"
+KEYS_PATH = "/auth/v1/.well-known/jwks.json"
+PIECE_BYTES = 65_536
+MOST_HEAD_BYTES = 65_536
+# As Kong says it.
+UNKNOWN_KEY = {"message": "Invalid API key", "hint": "Double check your Supabase API key."}
+NO_ROUTE = {"message": "no Route matched with those values"}
+NOBODY = {"message": "An invalid response was received from the upstream server"}
 
 
+@dataclass
 class Gateway:
     """
     Attributes:
-        url: the project's address, with no trailing slash.
-        secret_key: of the new kind; `service_token` is what it stands for, which is the old kind.
-        is_away: PostgREST is not reached.
-        calls: how often each function was called.
+        key: the project's secret key; `publishable` is the one that everybody may have, `legacy` and
+            `anonymous` the tokens that were the keys before there were any.
+        documents: what is served beside PostgREST, by path.
+        asked: the paths that were asked for, in order.
+        most: the most connections that were open at a time.
     """
 
-    def __init__(self, postgrest: PostgRest) -> None:
-        self.url = ""
-        self.forge = TokenForge(issuer="")
-        self.secret_key = f"sb_secret_{secrets.token_urlsafe(24)}"
-        self.service_token = postgrest._token("service_role", None)
-        self.is_away = False
-        self.calls: list[str] = []
-        self.key_fetches = 0
-        self._client = postgrest._client
-        self.app = Starlette(
-            routes=[
-                Route(JWKS_PATH, self._keys),
-                Route("/rest/v1/{path:path}", self._rest, methods=["GET", "POST", "PATCH", "DELETE"]),
-            ]
-        )
+    postgrest: PostgRest
+    key: str = field(default_factory=lambda: f"sb_secret_{secrets.token_urlsafe(24)}", repr=False)
+    publishable: str = field(default_factory=lambda: f"sb_publishable_{secrets.token_urlsafe(24)}")
+    legacy: str = field(default="", repr=False)
+    anonymous: str = field(default="", repr=False)
+    documents: dict[str, Json] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    port: int = 0
+    most: int = 0
 
-    async def _keys(self, _: Request) -> Response:
-        self.key_fetches += 1
-        headers = {"cache-control": "public, max-age=600"}
-        return Response(json.dumps(self.forge.jwks()), media_type="application/json", headers=headers)
+    def __post_init__(self) -> None:
+        self.legacy = self.postgrest.token("service_role")
+        self.anonymous = self.postgrest.token("anon")
 
-    async def _rest(self, request: Request) -> Response:
-        key = request.headers.get("apikey", "")
-        authorization = request.headers.get("authorization")
-        if key not in {self.secret_key, self.service_token}:
-            return Response('{"message":"Invalid API key"}', 401, media_type="application/json")
-        if key == self.secret_key:
-            # Sent as a bearer it would be taken for a token, and is none.
-            if authorization is not None:
-                return Response('{"message":"Invalid JWT"}', 401, media_type="application/json")
-            authorization = f"Bearer {self.service_token}"
-        if self.is_away:
-            return Response("no healthy upstream", 503, media_type="text/plain")
-        path = request.path_params["path"]
-        self.calls.append(path.rpartition("/")[2])
-        return await self._handed_on(request, path, authorization=authorization or "")
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
 
-    async def _handed_on(self, request: Request, path: str, *, authorization: str) -> Response:
-        headers = {name: value for name, value in request.headers.items() if name in HANDED_ON}
-        answer = await self._client.request(
-            request.method,
-            f"/{path}?{request.url.query}",
-            content=await request.body(),
-            headers={**headers, "authorization": authorization},
-        )
-        kept = {name: value for name, value in answer.headers.items() if name in HANDED_BACK}
-        return Response(answer.content, answer.status_code, headers=kept)
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection from its first request to its last."""
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            async with _Way(self.postgrest, writer) as way:
+                while True:
+                    await self._pass_on(reader, writer, way)
+        writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _Way) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        line, headers = _read(head)
+        method, path, version = line.split(b" ")
+        self.asked.append(path.decode())
+        body = await reader.readexactly(int(headers.get(b"content-length", b"0")))
+        if (document := self.documents.get(path.decode())) is not None:
+            writer.write(_answer(b"200 OK", document))
+        elif not path.startswith(REST + b"/"):
+            writer.write(_answer(b"404 Not Found", NO_ROUTE))
+        elif (token := self._token(headers)) is None:
+            writer.write(_answer(b"401 Unauthorized", UNKNOWN_KEY))
+        else:
+            kept = {
+                name: value for name, value in headers.items() if name not in {b"apikey", b"authorization"}
+            }
+            lines = [b"%s: %s" % each for each in {**kept, b"authorization": b"Bearer " + token}.items()]
+            asked = b" ".join((method, path.removeprefix(REST), version))
+            await way.send(b"\r\n".join([asked, *lines, b"", b""]) + body)
+        await writer.drain()
+
+    def _token(self, headers: Mapping[bytes, bytes]) -> bytes | None:
+        """What the caller is to PostgREST: a key stands for a role, a token for a user goes over that."""
+        tokens = {self.key: self.legacy, self.legacy: self.legacy, self.publishable: self.anonymous}
+        token = tokens.get(headers.get(b"apikey", b"").decode())
+        if token is None:
+            return None
+        bearer = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return bearer if bearer and not bearer.startswith(b"sb_") else token.encode()
+
+
+class _Way:
+    """A connection to PostgREST, opened when it is needed; what comes back goes to the client at once."""
+
+    def __init__(self, postgrest: PostgRest, client: asyncio.StreamWriter) -> None:
+        self._postgrest = postgrest
+        self._client = client
+        self._writer: asyncio.StreamWriter | None = None
+        self._back: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> _Way:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._back is not None:
+            self._back.cancel()
+        if self._writer is not None:
+            self._writer.close()
+
+    async def send(self, request: bytes) -> None:
+        if self._writer is None:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(str(self._postgrest.socket))
+            except OSError:
+                self._client.write(_answer(b"502 Bad Gateway", NOBODY))
+                return
+            self._back = asyncio.create_task(self._bring(reader))
+        self._writer.write(request)
+        await self._writer.drain()
+
+    async def _bring(self, reader: asyncio.StreamReader) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(PIECE_BYTES):
+                self._client.write(piece)
+                await self._client.drain()
+        self._client.close()
 
 
 @asynccontextmanager
-async def open_gateway(postgrest: PostgRest) -> AsyncIterator[Gateway]:
-    """Serve until the block ends."""
+async def fronting(postgrest: PostgRest) -> AsyncIterator[Gateway]:
+    """A gateway on a port of its own, until the block ends."""
     gateway = Gateway(postgrest)
-    async with on_loopback(gateway.app) as url:
-        gateway.url = url
-        gateway.forge.issuer = f"{url}/auth/v1"
+    open_ones: set[asyncio.Task[None]] = set()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones.add(task)
+        gateway.most = max(gateway.most, len(open_ones))
+        try:
+            await gateway.carry(reader, writer)
+        finally:
+            open_ones.discard(task)
+
+    server = await asyncio.start_server(carry, HOST, 0, limit=MOST_HEAD_BYTES)
+    gateway.port = server.sockets[0].getsockname()[1]
+    try:
         yield gateway
+    finally:
+        server.close()
+        for task in open_ones:
+            task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
+
+
+def _read(head: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """The first line, and the headers by their names in lower case."""
+    line, *rest = head.rstrip(b"\r\n").split(b"\r\n")
+    pairs = (each.partition(b":")[::2] for each in rest)
+    return line, {name.lower(): value.strip() for name, value in pairs}
+
+
+def _answer(status: bytes, document: object) -> bytes:
+    body = orjson.dumps(document)
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(body)) + body

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.control import open_control
 from tests.support.deno import running_function
-from tests.support.gateway import Gateway, open_gateway
+from tests.support.edge_gateway import Gateway, open_gateway
 from tests.support.model import ModelProcess
 from tests.support.postgrest import serving
 from tests.support.process import ServerProcess

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
 from subprocess import Popen
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,15 +22,16 @@ import httpx2
 import jwt
 
 from foundation.db.embedded.process import ended, spawn
-from foundation.db.mapping import error_of
-from foundation.errors import Json
 from tests.support.npm import installed
 from tests.support.tables import connected
 
-__all__ = ["PostgRest", "RestDatabase", "serving"]
+__all__ = ["PostgRest", "serving"]
 
 VERSION = "12.0.2-2"
 READY_WITHIN_S = 20.0
+LASTS_S = 3600
+# A role is of the whole server, and another PostgREST of this process may be logged in.
+PASSWORD = secrets.token_hex(16)
 
 # The role PostgREST logs in as; it may only become one of the three of a request.
 AUTHENTICATOR = """
@@ -54,9 +55,11 @@ Keys = Mapping[str, Any]
 class PostgRest:
     """Requests as one of the roles; `user` is whose token it is."""
 
-    def __init__(self, client: httpx2.AsyncClient, secret: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, secret: str, *, socket: Path, program: Program) -> None:
         self._client = client
         self._secret = secret
+        self._program = program
+        self.socket = socket
 
     async def forward(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes
@@ -68,58 +71,86 @@ class PostgRest:
         self, method: str, path: str, *, role: str, user: UUID | None = None, body: object = None
     ) -> Answer:
         """Status and decoded body (None when there is none)."""
-        headers = {} if role == "anon" else {"Authorization": f"Bearer {self._token(role, user)}"}
+        headers = {} if role == "anon" else {"Authorization": f"Bearer {self.token(role, user)}"}
         response = await self._client.request(method, path, json=body, headers=headers)
         return response.status_code, response.json() if response.content else None
 
     async def call(self, function: str, arguments: Mapping[str, object], *, role: str) -> Answer:
         return await self.request("POST", f"/rpc/{function}", role=role, body=arguments)
 
-    def _token(self, role: str, user: UUID | None) -> str:
-        claims: dict[str, object] = {"role": role, "exp": int(time.time()) + 600}
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        await self._program.kill()
+
+    async def start(self) -> None:
+        """After `kill`; returns once it answers."""
+        self.socket.unlink(missing_ok=True)
+        await self._program.start(self._client)
+
+    def token(self, role: str, user: UUID | None = None) -> str:
+        claims: dict[str, object] = {"role": role, "exp": int(time.time()) + LASTS_S}
         if user is not None:
             claims["sub"] = str(user)
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
 
-class RestDatabase:
-    """The port `Database` through PostgREST, so that a test can go in by either door."""
+class Program:
+    """The process itself, which a test may end and begin again."""
 
-    def __init__(self, postgrest: PostgRest) -> None:
-        self._postgrest = postgrest
+    def __init__(self, program: Path, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self._process: Popen[bytes] | None = None
 
-    # Any: see `Database.call`.
-    async def call(self, function: str, /, **args: Json | UUID) -> Any:
-        body = {f"p_{name}": str(each) if isinstance(each, UUID) else each for name, each in args.items()}
-        status, answer = await self._postgrest.call(function, body, role="service_role")
-        if status >= httpx2.codes.BAD_REQUEST:
-            raise error_of(answer["code"], message=answer["message"], detail=answer["details"])
-        return answer
+    async def start(self, client: httpx2.AsyncClient) -> None:
+        """Returns once it has read the schema."""
+        log = self._folder / "log"
+        command = [str(self._program), str(self._folder / "config")]
+        self._process = spawn(command, uid=None, dies_by=SIGTERM, log=log)
+        await _ready(client, self._process, log=log)
+
+    async def stop(self) -> None:
+        await self._end(SIGTERM)
+
+    async def kill(self) -> None:
+        await self._end(SIGKILL)
+
+    async def _end(self, signal: Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal)
+        if await ended(process, within_s=5) is None:
+            process.send_signal(SIGKILL)
+            process.wait()
 
 
 @asynccontextmanager
-async def serving(database_url: str, *, jwks: Keys | None = None) -> AsyncIterator[PostgRest]:
+async def serving(
+    database_url: str, *, jwks: Keys | None = None, **settings: str
+) -> AsyncIterator[PostgRest]:
     """PostgREST on a socket of its own, ready to answer.
 
     Args:
         jwks: a project's signing keys, whose tokens it takes too.
+        settings: of its own, by their names with `_` for `-`.
     """
     program = await asyncio.to_thread(_installed)
-    secret, password = secrets.token_hex(32), secrets.token_hex(16)
+    secret = secrets.token_hex(32)
     async with connected(database_url) as connection:
-        await connection.execute(AUTHENTICATOR.format(password=password))
+        await connection.execute(AUTHENTICATOR.format(password=PASSWORD))
     with tempfile.TemporaryDirectory(prefix="postgrest-") as name:
         folder = Path(name)
         keys = json.dumps({"keys": [*(jwks or {}).get("keys", []), _as_jwk(secret)]})
-        config = _configure(folder, url=_as_authenticator(database_url, password), keys=keys)
-        process = spawn([str(program), str(config)], uid=None, dies_by=SIGTERM, log=folder / "log")
-        try:
-            transport = httpx2.AsyncHTTPTransport(uds=str(folder / "socket"))
-            async with httpx2.AsyncClient(transport=transport, base_url="http://postgrest") as client:
-                await _ready(client, process, log=folder / "log")
-                yield PostgRest(client, secret)
-        finally:
-            await _stop(process)
+        _configure(folder, url=_as_authenticator(database_url), keys=keys, settings=settings)
+        process = Program(program, folder)
+        transport = httpx2.AsyncHTTPTransport(uds=str(folder / "socket"))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://postgrest") as client:
+            try:
+                await process.start(client)
+                yield PostgRest(client, secret, socket=folder / "socket", program=process)
+            finally:
+                await process.stop()
 
 
 def _as_jwk(secret: str) -> dict[str, str]:
@@ -130,25 +161,25 @@ def _as_jwk(secret: str) -> dict[str, str]:
     }
 
 
-def _configure(folder: Path, *, url: str, keys: str) -> Path:
+def _configure(folder: Path, *, url: str, keys: str, settings: Mapping[str, str]) -> None:
     config = folder / "config"
-    settings = {
+    chosen = {
         "db-uri": url,
         "db-schemas": "public",
         "db-anon-role": "anon",
         "jwt-secret": keys.replace('"', '\\"'),
         "server-unix-socket": str(folder / "socket"),
         "log-level": "crit",
+        **{name.replace("_", "-"): value for name, value in settings.items()},
     }
-    lines = [f'{name} = "{value}"' for name, value in settings.items()]
+    lines = [f'{name} = "{value}"' for name, value in chosen.items()]
     config.touch(mode=0o600)
     config.write_text("\n".join([*lines, "db-channel-enabled = false", ""]))
-    return config
 
 
-def _as_authenticator(url: str, password: str) -> str:
+def _as_authenticator(url: str) -> str:
     parts = urlsplit(url)
-    host = f"authenticator:{password}@{parts.hostname}:{parts.port}"
+    host = f"authenticator:{PASSWORD}@{parts.hostname}:{parts.port}"
     return parts._replace(netloc=host).geturl()
 
 
@@ -168,13 +199,6 @@ async def _answers(client: httpx2.AsyncClient) -> bool:
         return (await client.get("/")).status_code == httpx2.codes.OK
     except httpx2.TransportError:
         return False
-
-
-async def _stop(process: Popen[bytes]) -> None:
-    process.send_signal(SIGTERM)
-    if await ended(process, within_s=5) is None:
-        process.send_signal(SIGKILL)
-        process.wait()
 
 
 def _installed() -> Path:

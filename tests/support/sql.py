@@ -31,7 +31,7 @@ async def talking(url: str, *, size: int = 10) -> AsyncIterator[Sql]:
     await pool.start()
     try:
         async with connected(url) as connection:
-            yield Sql(pool, connection)
+            yield Sql(pool, connection, url=url)
     finally:
         await pool.stop()
 
@@ -57,9 +57,10 @@ def chunks(first: int, *texts: str, step: str | None = None) -> list[Json]:
 
 
 class Sql(Tables):
-    def __init__(self, database: Database, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection, *, url: str = "") -> None:
         super().__init__(connection)
         self.database = database
+        self.url = url
 
     # Any: here and below, the answer of the SQL function.
     async def call(self, function: str, **arguments: Json | UUID) -> Any:

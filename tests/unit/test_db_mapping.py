@@ -5,7 +5,7 @@ import json
 import pytest
 
 from foundation import errors
-from foundation.db.mapping import error_of
+from foundation.db.mapping import Meaning, error_of, meaning_of, meaning_of_status
 from foundation.errors import (
     DatabaseUnavailable,
     Gap,
@@ -141,3 +141,50 @@ def test_everything_else_is_our_own_fault_and_tells_nothing(sqlstate: str) -> No
 
     assert type(error) is InternalError
     assert error.detail == "something went wrong on our side"
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        ("PT402", Meaning.REFUSED),
+        ("08006", Meaning.AWAY),
+        ("28P01", Meaning.LOCKED_OUT),
+        ("3D000", Meaning.LOCKED_OUT),
+        ("PGRST000", Meaning.UNSENT),
+        ("PGRST001", Meaning.AWAY),
+        ("PGRST002", Meaning.UNSENT),
+        ("PGRST003", Meaning.UNSENT),
+        ("PGRST102", Meaning.OUR_FAULT),
+        ("PGRST202", Meaning.MISSING),
+        ("PGRST301", Meaning.LOCKED_OUT),
+        ("PGRST303", Meaning.LOCKED_OUT),
+        ("PGRSTX00", Meaning.OUR_FAULT),
+        ("42883", Meaning.MISSING),
+        ("P0001", Meaning.OUR_FAULT),
+        ("", Meaning.OUR_FAULT),
+    ],
+)
+def test_every_code_has_one_meaning(code: str, meaning: Meaning) -> None:
+    assert meaning_of(code) is meaning
+
+
+@pytest.mark.parametrize("code", ["PGRST000", "PGRST001", "PGRST301"])
+def test_what_postgrest_says_of_itself_is_not_passed_on(code: str) -> None:
+    error = error_of(
+        code, message="could not connect to db.internal", detail="password authentication failed"
+    )
+
+    assert type(error) is DatabaseUnavailable
+    assert error.detail == "the database did not answer; try again"
+
+
+def test_what_a_gateway_says_is_no_word_of_the_database() -> None:
+    told = {
+        status: meaning_of_status(status) for status in (200, 302, 401, 403, 404, 413, 429, 500, 502, 520)
+    }
+
+    assert {status for status, meaning in told.items() if meaning is Meaning.LOCKED_OUT} == {401, 403}
+    assert told[413] is Meaning.OUR_FAULT
+    assert {status for status, meaning in told.items() if meaning is Meaning.AWAY} == {
+        *(200, 302, 404, 429, 500, 502, 520)
+    }

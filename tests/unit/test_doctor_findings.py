@@ -13,13 +13,14 @@ from commands.doctor.addresses import place_of, secrets_of, without
 from commands.doctor.database import TROUBLES, clock_findings, database_findings, migration_findings
 from commands.doctor.facts import DatabaseFacts, Facts, Fault, PortUser, ServiceFacts, WebFacts
 from commands.doctor.finding import Broken, Finding, Level
+from commands.doctor.project import data_api_findings, schema_findings
 from commands.doctor.report import as_json, as_lines, is_well, summary
 from commands.doctor.services import FAULTS, nats_findings, redis_findings
 from commands.doctor.settings import mistakes, port_findings, settings_findings
 from commands.doctor.verb import diagnose
 from commands.doctor.watchers import report_findings, trace_findings
 from commands.doctor.web import model_findings, project_findings
-from foundation.db import MigrationError, Sight, Trouble, missing
+from foundation.db import Glance, MigrationError, Sight, Trouble, missing
 from foundation.settings import Settings
 
 SIGHT = Sight("18.1", "postgres", is_standby=False, latency_ms=1.2, offset_s=0.01, applied={"1": "a"})
@@ -67,6 +68,14 @@ def test_settings_in_order_say_so_and_nothing_else() -> None:
         ({"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS=*"),
         ({"CREDITS_OWNER": "off"}, "CREDITS_OWNER=off"),
         ({"SUPABASE_URL": "http://p.example"}, "SUPABASE_URL is not https"),
+        (
+            {
+                "SUPABASE_URL": "http://p.example",
+                "DATABASE_URL": "",
+                "SUPABASE_SECRET_KEY": "sb_secret_0123456789",
+            },
+            "and the secret key be read",
+        ),
         ({"OPENAI_API_KEY": "a", "LOVABLE_API_KEY": "b"}, "are both set"),
         ({"LOVABLE_API_KEY": "b", "OPENAI_BASE_URL": "https://m.example/v1"}, "is sent to OPENAI_BASE_URL"),
         ({"MCP_SERVERS": "*"}, "MCP_SERVERS=*"),
@@ -359,3 +368,48 @@ def test_secrets_leave_a_text_however_they_came_into_it() -> None:
     told = without("p@ssword p%40ssword t0ken-of-nats redis-pass the-key stays", secrets)
 
     assert told == "[hidden] [hidden] [hidden] [hidden] [hidden] stays"
+
+
+GLANCE = Glance(schema=3, latency_ms=4.2, offset_s=0.1)
+PROJECT = DatabaseFacts("the Data API of p.supabase.co", is_project=True, glance=GLANCE)
+
+
+def test_a_project_as_the_database_is_well_when_it_takes_the_key_and_has_the_schema() -> None:
+    found = [
+        *database_findings(PROJECT),
+        *migration_findings(PROJECT, none_missing),
+        *clock_findings(PROJECT, {}),
+    ]
+
+    assert levels(found) == [Level.OK] * 3
+    assert found[0].says == "the Data API of p.supabase.co takes the key, 4.2 ms"
+    assert found[2].says == "in time with the database"
+
+
+def test_a_project_far_away_is_a_warning() -> None:
+    far = replace(PROJECT, glance=replace(GLANCE, latency_ms=180.0))
+
+    assert levels(data_api_findings(far)) == [Level.OK, Level.WARNING]
+
+
+@pytest.mark.parametrize("schema", [None, 2])
+def test_a_project_without_this_releases_schema_is_wrong(schema: int | None) -> None:
+    (found,) = schema_findings(replace(GLANCE, schema=schema), needed=3)
+
+    assert found.level is Level.WRONG
+    assert "supabase db push" in found.todo
+
+
+@pytest.mark.parametrize("trouble", list(Trouble))
+def test_every_trouble_with_a_project_says_what_to_do(trouble: Trouble) -> None:
+    unseen = DatabaseFacts(
+        "the Data API of p.supabase.co", is_project=True, trouble=trouble, state="PGRST301"
+    )
+
+    (found,) = database_findings(unseen)
+    (migrations,) = migration_findings(unseen, none_missing)
+
+    assert (found.level, migrations.level) == (Level.WRONG, Level.SKIPPED)
+    assert found.todo
+    assert "DATABASE_URL" not in found.todo
+    assert "PGRST301" in found.says

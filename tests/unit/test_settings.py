@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,11 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
         for name in getattr(field.validation_alias, "choices", ()):
             monkeypatch.delenv(str(name), raising=False)
     monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+
+
+def legacy_key(role: str) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"iss": "supabase", "role": role}).encode()).decode()
+    return f"e30.{claims.rstrip('=')}.short-secret"
 
 
 def mistakes(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
@@ -69,6 +76,11 @@ def test_a_mistake_is_a_line_with_the_variable_what_it_got_and_what_it_wants(
         ("SENTRY_DSN", "https://short-secret@sentry.example"),
         ("SENTRY_DSN", "https://sentry.example/short-secret/1"),
         ("SENTRY_DSN", "ftp://short-secret@sentry.example/1"),
+        ("SUPABASE_SECRET_KEY", "sb_publishable_short-secret"),
+        ("SUPABASE_SECRET_KEY", "sb_secret_"),
+        ("SUPABASE_SECRET_KEY", "sb_secret_short-secret\n"),
+        ("SUPABASE_SECRET_KEY", legacy_key("anon")),
+        ("SUPABASE_SECRET_KEY", "short-secret.short-secret.short-secret"),
     ],
 )
 def test_a_refused_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -258,3 +270,42 @@ def test_a_dsn_may_have_a_path_and_a_port(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("SENTRY_DSN", "http://key@sentry.internal:9000/prefix/42")
 
     assert load().sentry_dsn is not None
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
+@pytest.mark.parametrize("key", ["sb_secret_0123456789", legacy_key("service_role")])
+def test_a_project_and_its_secret_key_are_a_database(
+    monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    for variable, value in PRODUCTION.items():
+        if variable != "DATABASE_URL":
+            monkeypatch.setenv(variable, value)
+    monkeypatch.setenv(name, key)
+    monkeypatch.setenv("ROLE", "worker")
+
+    settings = load()
+
+    assert settings.data_api is not None
+    assert (settings.data_api[0], settings.data_api[1].get_secret_value()) == ("https://ref.supabase.co", key)
+    assert not settings.is_embedded
+    assert key in settings.secrets
+
+
+def test_an_address_of_the_database_goes_before_the_projects_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in PRODUCTION.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_0123456789")
+
+    settings = load()
+
+    assert settings.data_api is None
+    assert not settings.is_embedded
+
+
+def test_half_of_a_project_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as first:
+        (line,) = mistakes(first, SUPABASE_URL="https://ref.supabase.co")
+        assert line.startswith("DATABASE_URL: not set, wants the Postgres connection string of the project")
+        assert "SUPABASE_SECRET_KEY" in line
+    (line,) = mistakes(monkeypatch, SUPABASE_SECRET_KEY="sb_secret_0123456789")
+    assert line.startswith("SUPABASE_URL: not set, wants the address of the project whose key is in")

@@ -1,4 +1,4 @@
-"""Looking at the database: the configured one, or the embedded one of the data folder.
+"""Looking at the database: the configured one, a project, or the embedded one of the data folder.
 
 The embedded one is looked at where it runs. Where it does not, it is started for the look and stopped again;
 one that was never made stays unmade. Nothing in either is changed.
@@ -17,6 +17,7 @@ from foundation.db import (
     FolderTaken,
     Unseen,
     embedded_url,
+    glance,
     look,
 )
 from foundation.errors import HeavyError
@@ -30,7 +31,19 @@ LOOK_WITHIN_S = 8.0
 async def probe_database(settings: Settings) -> DatabaseFacts:
     if settings.database_url is not None:
         return await _look(settings.database_url, place=place_of(settings.database_url))
+    if (project := settings.data_api) is not None:
+        url, key = project
+        return await _glance(url, key.get_secret_value())
     return await _embedded(settings.data_dir)
+
+
+async def _glance(url: str, key: str) -> DatabaseFacts:
+    place = f"the Data API of {place_of(url)}"
+    try:
+        found = await glance(url, key, within_s=LOOK_WITHIN_S)
+    except Unseen as error:
+        return DatabaseFacts(place, is_project=True, trouble=error.trouble, state=error.state)
+    return DatabaseFacts(place, is_project=True, glance=found)
 
 
 async def _embedded(data_dir: Path) -> DatabaseFacts:
