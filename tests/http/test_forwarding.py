@@ -276,7 +276,9 @@ async def test_a_redirect_leads_nowhere(here: Here, person: Person) -> None:
 async def test_what_may_pass_is_tried_again_with_the_same_key(
     here: Here, person: Person, status: int
 ) -> None:
-    here.other.play(Told(status=status, headers={"retry-after": "0"}), Told([BEGUN, done(2, "Hi")]))
+    here.other.play(
+        Told(status=status, headers={"retry-after": "0", "set-cookie": "a=b"}), Told([BEGUN, done(2, "Hi")])
+    )
 
     seen = await told(here, person)
 
@@ -284,6 +286,7 @@ async def test_what_may_pass_is_tried_again_with_the_same_key(
     first, second = here.other.begun
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert first.headers["authorization"] != second.headers["authorization"]
+    assert "cookie" not in second.headers
 
 
 async def test_a_run_that_is_given_up_is_ended_there(here: Here, person: Person) -> None:

@@ -6,6 +6,7 @@ A service: it knows the other backends, and ends there what has ended here.
 from __future__ import annotations
 
 import asyncio
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -154,5 +155,7 @@ class Forwarding:
                 )
                 silence_s = self._settings.backend_silence_seconds
                 opened.timeout = httpx2.Timeout(silence_s, connect=CONNECT_S)
+                # None is taken: it lives as long as the process, and each answer may set another.
+                opened.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
                 self._sessions[is_private] = opened
             return self._sessions[is_private]

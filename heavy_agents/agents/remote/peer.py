@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 EXECUTE: Final = "/api/agent/execute-validated"
 SSE: Final = "text/event-stream"
-MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_FILE_BYTES: Final = 10 * 1024 * 1024
 DRAINING: Final = b'"draining"'
 MEDIA_TYPE: Final = re.compile(r"[\x21-\x7e]{1,128}")

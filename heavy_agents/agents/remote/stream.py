@@ -19,8 +19,8 @@ from heavy_agents.agents.remote.verdict import FAILED
 
 __all__ = ["CUT", "Stream"]
 
-# The largest answer a run may have, in the longest way that JSON can write it.
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+# An answer has at most 1 MB, and its message says what it has used, too.
+MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
 # The last two are what the HTTP library does not translate.
 CUT: Final = (httpx2.HTTPError, httpx2.StreamError, OutboundFailed, ssl.SSLError, anyio.EndOfStream)
 
