@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from playwright.async_api import Browser, Locator, expect
@@ -80,7 +80,7 @@ async def chat(database_url: str, page_web: Web) -> AsyncIterator[ChatServer]:
 
 @pytest.fixture(scope="module")
 async def project(database_url: str, chat: ChatServer) -> AsyncIterator[FrontProject]:
-    async with front_project(database_url, chat.server.forge) as project:
+    async with front_project(database_url, chat.server) as project:
         yield project
 
 
@@ -154,6 +154,31 @@ async def test_a_run_is_cancelled_and_what_was_held_is_settled(visitor: Visitor)
     assert visitor.errors == []
 
 
+async def test_a_page_invokes_the_function_and_is_answered_or_told_where_the_run_is(
+    visitor: Visitor, chat: ChatServer, project: FrontProject, person: Person, agent_id: UUID
+) -> None:
+    await chat.model.play({"reply": {"text": "At nine."}})
+    light = await chat.agent(person.id, is_heavy=False, price={"flat": 3})
+
+    answered = await invoke(visitor, light)
+    run = await invoke(visitor, agent_id)
+    unknown = await invoke(visitor, uuid4())
+    await visitor.page.get_by_label("Token").fill("")
+    nobody = await invoke(visitor, light)
+
+    assert (answered["data"]["response"], answered["data"]["creditsUsed"]) == ("At nine.", 3)
+    assert "runId" not in answered["data"]
+    assert (run["data"]["response"], run["data"]["creditsUsed"]) == ("At nine.", 2)
+    assert (await person.client.get(f"/api/runs/{run['data']['runId']}")).json()["status"] == "succeeded"
+    assert [(each["status"], each["problem"]["code"]) for each in (unknown, nobody)] == [
+        (404, "agent_not_found"),
+        (401, "invalid_token"),
+    ]
+    assert ("OPTIONS", "agent-runtime") in project.asked
+    await visitor.page.get_by_label("Token").fill(person.token)
+    await sees_account(visitor, balance=5, held=0, used="2")
+
+
 async def test_a_page_cannot_pay_itself(visitor: Visitor, person: Person) -> None:
     refused = [
         await ask_project(visitor, f"from('credit_balances').{call}")
@@ -219,6 +244,19 @@ async def assert_every_word_once(visitor: Visitor, card: Locator) -> None:
     assert [each.seq for each in heard] == list(range(1, len(heard) + 1))
     assert len({each.run for each in heard}) == 1
     assert await visitor.text(card) == WORDS
+
+
+# Any: an answer of supabase-js, with the document of a refusal beside it.
+async def invoke(visitor: Visitor, agent_id: UUID) -> dict[str, Any]:
+    answer: dict[str, Any] = await visitor.page.evaluate(
+        """async (agentId) => {
+          const body = { agentId, messages: [{ role: "user", content: "When?" }] };
+          const { data, error, response } = await window.project.functions.invoke("agent-runtime", { body });
+          return { data, status: response?.status, problem: await error?.context?.json() };
+        }""",
+        str(agent_id),
+    )
+    return answer
 
 
 # Any: an answer of supabase-js.
