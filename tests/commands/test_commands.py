@@ -74,16 +74,16 @@ async def test_migrate_applies_once_and_then_has_nothing_to_do(empty_database_ur
 async def test_a_migration_that_cannot_be_applied_is_told_without_a_trace_and_leaves_nothing(
     empty_database_url: str,
 ) -> None:
-    """As in a project that has a function of that name already."""
+    """As in a project that has a function of that name already, which does something else."""
     async with connected(empty_database_url) as connection:
         await connection.execute(
-            "create function public.has_role(p_user_id uuid, p_role text) returns text"
-            " language sql as $$ select p_role $$"
+            "create function public.deduct_credits(p_user_id uuid, p_credits integer) returns boolean"
+            " language sql as $$ select true $$"
         )
 
         code, out, err = await run_command("migrate", DATABASE_URL=empty_database_url)
 
         assert code == 2
-        assert "has_role" in err
+        assert "deduct_credits" in err
         assert "Traceback" not in out + err
         assert await connection.fetchval("select to_regclass('public.agents') is null")
