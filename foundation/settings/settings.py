@@ -225,7 +225,7 @@ class Settings(BackendSettings):
             raise ValueError
         return value
 
-    @field_validator("otel_exporter_otlp_headers", "sentry_dsn", "supabase_secret_key")
+    @field_validator(*SHAPES)
     @classmethod
     def _is_readable(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
         if value is not None and not SHAPES[field.field_name or ""](value.get_secret_value()):

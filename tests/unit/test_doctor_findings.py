@@ -22,6 +22,7 @@ from commands.doctor.watchers import report_findings, trace_findings
 from commands.doctor.web import model_findings, project_findings
 from foundation.db import Glance, MigrationError, Sight, Trouble, missing
 from foundation.settings import Settings
+from heavy_agents.runs import SCHEMA_VERSION
 
 SIGHT = Sight("18.1", "postgres", is_standby=False, latency_ms=1.2, offset_s=0.01, applied={"1": "a"})
 DATABASE = DatabaseFacts("db.example:5432/postgres", sight=SIGHT)
@@ -370,7 +371,7 @@ def test_secrets_leave_a_text_however_they_came_into_it() -> None:
     assert told == "[hidden] [hidden] [hidden] [hidden] [hidden] stays"
 
 
-GLANCE = Glance(schema=3, latency_ms=4.2, offset_s=0.1)
+GLANCE = Glance(schema=SCHEMA_VERSION, latency_ms=4.2, offset_s=0.1)
 PROJECT = DatabaseFacts("the Data API of p.supabase.co", is_project=True, glance=GLANCE)
 
 
