@@ -18,6 +18,7 @@ LINE_END: Final = b"\r\n"
 MAX_LINE_BYTES: Final = 4096
 MAX_TRAILER_BYTES: Final = 16 * 1024
 SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
 class MalformedChunks(Exception):
@@ -86,4 +87,6 @@ class Chunks:
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MAX_TRAILER_BYTES:
             raise MalformedChunks("the trailers are too long")
+        if line and TRAILER.fullmatch(line) is None:
+            raise MalformedChunks("a trailer is no header")
         self.is_complete = not line

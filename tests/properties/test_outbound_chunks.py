@@ -62,6 +62,9 @@ def test_nothing_is_taken_for_a_body_that_another_reader_refuses(
         b"1" * 16 + b"\r\n",
         b"a" * 5000,
         b"0\r\nx: " + b"y" * 20_000,
+        b"0\r\n3\r\n\r\n",
+        b"0\r\n: y\r\n\r\n",
+        b"0\r\nx: y\0\r\n\r\n",
     ],
 )
 def test_what_is_not_of_this_coding_is_refused(coded: bytes) -> None:
