@@ -1,4 +1,7 @@
-"""The benchmarks run, do what they say they do, and write down what they have measured."""
+"""The benchmarks run, do what they say they do, and write down what they have measured.
+
+A third of them a day: each starts servers of its own. `SWITCHYARD_BENCHMARKS=1` tries all.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ import orjson
 import pytest
 
 from tests.support.process import ROOT, environment
+from tests.support.today import on_day
+
+FIRST, SECOND, THIRD = (on_day(number, of=3, unless="SWITCHYARD_BENCHMARKS") for number in range(3))
 
 
+@FIRST
 async def test_the_agent_loop_is_measured_for_each_subject_that_is_there(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     subjects = ("Switchyard", "openai by hand", "bytes by hand")
@@ -25,6 +32,7 @@ async def test_the_agent_loop_is_measured_for_each_subject_that_is_there(tmp_pat
     assert {each["subject"] for each in measured["figures"]} == set(subjects)
 
 
+@SECOND
 async def test_boots_imports_and_memory_are_measured_beside_bare_servers(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     subjects = ("bare Starlette", "Switchyard, embedded database")
@@ -45,9 +53,9 @@ CREDIT_CALLS = {"Switchyard's pool", "its SQL functions by asyncpg", "bare `upda
 @pytest.mark.parametrize(
     ("script", "number", "subjects"),
     [
-        ("first_event.py", "--runs", KEPT_AND_NOT),
-        ("runs_per_second.py", "--runs", KEPT_AND_NOT),
-        ("credits.py", "--pairs", CREDIT_CALLS),
+        pytest.param("first_event.py", "--runs", KEPT_AND_NOT, marks=FIRST),
+        pytest.param("runs_per_second.py", "--runs", KEPT_AND_NOT, marks=THIRD),
+        pytest.param("credits.py", "--pairs", CREDIT_CALLS, marks=SECOND),
     ],
 )
 async def test_runs_and_credits_are_measured_beside_their_floors(
@@ -62,6 +70,7 @@ async def test_runs_and_credits_are_measured_beside_their_floors(
     assert all(each["median"] > 0 for each in measured if "CPU" not in each["quantity"])
 
 
+@THIRD
 async def test_tokens_are_followed_from_the_model_to_the_client(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     how = ("--streams", "4", "--pace", "100", "--tokens", "260", "--rounds", "1", "--json", str(figures))
@@ -74,6 +83,7 @@ async def test_tokens_are_followed_from_the_model_to_the_client(tmp_path: Path) 
     assert all(each["median"] > 0 for each in measured)
 
 
+@THIRD
 async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     how = ("--sockets", "20", "--watchers", "10", "--pace", "20", "--events", "110", "--rounds", "1")
@@ -91,6 +101,7 @@ async def test_idle_sockets_and_watchers_are_measured(tmp_path: Path) -> None:
     }
 
 
+@FIRST
 async def test_servers_are_soaked_and_looked_at(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     how = ("--minutes", "0.1", "--pace", "10", "--servers", "1", "--look-s", "0.3")
@@ -110,6 +121,7 @@ async def test_servers_are_soaked_and_looked_at(tmp_path: Path) -> None:
     assert not [visit for visit in measured["visits"] if visit.startswith("failed")]
 
 
+@SECOND
 async def test_calls_are_measured_on_a_full_database_beside_an_empty_one(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     # The busy user has a tenth of the runs, and half of those make the deep page.

@@ -16,6 +16,7 @@ from foundation.db.embedded.binaries import Binaries, installed, within_reach
 from foundation.db.embedded.postmaster import Outcome, Postmaster
 from foundation.db.embedded.process import ended, spawn
 from foundation.db.embedded.unprivileged import give, named_uid, server_uid
+from heavy_agents.runs import SCHEMA_VERSION
 from tests.support.database import MIGRATIONS, DatabaseServer, drop, open_folder
 from tests.support.sql import Sql, chunks, opened, talking
 from tests.support.tables import Connection, connected
@@ -170,7 +171,7 @@ async def test_the_demo_data_may_be_sown_again(database_url: str) -> None:
 
 
 async def test_the_schema_says_its_version(shared: Sql) -> None:
-    assert await shared.call("schema_version") == {"version": 3}
+    assert await shared.call("schema_version") == {"version": SCHEMA_VERSION}
 
 
 async def test_postgres_16_takes_the_schema_and_carries_a_run(postgres_16_url: str) -> None:

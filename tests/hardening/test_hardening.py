@@ -5,8 +5,6 @@ What is asserted are violations, never times: how long a recovery takes is in `d
 
 from __future__ import annotations
 
-import datetime
-import os
 import random
 
 import pytest
@@ -16,9 +14,8 @@ from tests.hardening.fault import Fault, Mutation
 from tests.hardening.run import perform
 from tests.support.database import DatabaseServer
 from tests.support.process import ROOT
+from tests.support.today import SEED
 
-# A seed of the day, so that all guards have had their turn after some days.
-SEED = int(os.environ.get("SWITCHYARD_SEED") or datetime.date.today().toordinal())  # noqa: DTZ011
 MUTATIONS_A_RUN = 3
 COMMAND = "python -m tests.hardening"
 
