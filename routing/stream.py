@@ -27,6 +27,7 @@ from starlette.types import Receive, Scope, Send
 from foundation.errors import HeavyError
 from foundation.telemetry import Metrics
 from heavy_agents.events import Event
+from routing.batched import taken
 from routing.readers import Readers
 from routing.sse import HELLO, PING, blocks, goodbye
 from routing.waiting import closing, first_of, left
@@ -111,7 +112,7 @@ class EventStream(Response):
             async with closing(self._batches) as batches:
                 await self._write(send, self._hello)
                 async for batch in batches:
-                    for block in blocks(self._run_id, batch):
+                    for block in blocks(self._run_id, taken(batch)):
                         await self._write(send, block)
         except HeavyError as error:
             log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)

@@ -70,6 +70,8 @@ class Follower:
     ) -> AsyncGenerator[list[Event]]:
         """Batches of events numbered after+1, after+2, … without gap or repeat, up to the terminal one.
 
+        A batch is the reader's own: it may be emptied before the next one is asked for.
+
         Args:
             is_fresh: the user has just made the run, and has its events up to `after`. As long as nothing
                 else has happened to it there is nothing in the log to read.
@@ -94,9 +96,9 @@ class Follower:
                         continue
                 is_level = False
                 async for batch in _live(subscription, after):
-                    after = batch[-1].seq
+                    after, is_last = batch[-1].seq, batch[-1].is_terminal
                     yield batch
-                    if batch[-1].is_terminal:
+                    if is_last:
                         return
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -15,6 +15,7 @@ from foundation.lifecycle import TaskOwner
 from foundation.telemetry import Metrics
 from heavy_agents.events import Event
 from heavy_agents.runs import Runs
+from routing.batched import taken
 from routing.socket.connection import Connection, Left
 from routing.socket.farewell import Farewell
 from routing.socket.outbound import error_message, event_text, gap_message
@@ -80,7 +81,7 @@ class Subscriptions:
                 async with closing(follow) as batches:
                     await self._tell(run_id, begun, request_id)
                     async for batch in batches:
-                        await self._tell(run_id, batch, request_id)
+                        await self._tell(run_id, taken(batch), request_id)
         except (Left, Farewell):
             # The socket ends by itself; the run goes on.
             return
@@ -91,8 +92,8 @@ class Subscriptions:
             log.exception("stream_broke", run_id=str(run_id))
             await self._break_off(run_id, InternalError("something went wrong on our side"))
 
-    async def _tell(self, run_id: UUID, batch: Sequence[Event], request_id: str | None) -> None:
-        await self._connection.tell(event_text(run_id, event, request_id=request_id) for event in batch)
+    async def _tell(self, run_id: UUID, events: Iterable[Event], request_id: str | None) -> None:
+        await self._connection.tell(event_text(run_id, event, request_id=request_id) for event in events)
 
     async def _break_off(self, run_id: UUID, error: HeavyError) -> None:
         """The client may resume from its last number, or from where the log goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,10 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from heavy_agents.events import Event
-from routing.batched import WRITE_BYTES, batched
+from routing.batched import WRITE_BYTES, batched, taken
 from routing.socket.frames import frames
 from routing.socket.outbound import event_text
-from routing.sse import frame
+from routing.sse import blocks, frame
 
 RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
 
@@ -87,6 +88,19 @@ def test_a_frame_is_the_one_the_library_would_send(size_bytes: int) -> None:
 
 def test_several_texts_are_as_many_frames() -> None:
     assert frames([b"a", b"", b"bc"]) == frames([b"a"]) + frames([b""]) + frames([b"bc"])
+
+
+def test_what_was_handed_on_is_let_go() -> None:
+    events = [Event(seq, "chunk", {"content": "x" * 4_000}, is_shared=False) for seq in range(20)]
+    parts = (bytes([number]) * WRITE_BYTES for number in range(3))
+
+    next(blocks(RUN, taken(events)))
+    written = next(iterator := batched(parts))
+
+    assert [event.seq for event in reversed(events)] == list(range(4, 20))
+    # The name here, and the argument: the iterator itself holds it no more.
+    assert sys.getrefcount(written) == 2
+    assert len(list(iterator)) == 2
 
 
 def test_a_write_is_bounded_and_nothing_is_lost() -> None:
