@@ -176,7 +176,7 @@ async def test_a_page_invokes_the_function_and_is_answered_or_told_where_the_run
     ]
     assert ("OPTIONS", "agent-runtime") in project.asked
     await visitor.page.get_by_label("Token").fill(person.token)
-    await sees_account(visitor, balance=5, held=0, used="2")
+    await sees_account(visitor, balance=5, held=0, used="3 2")
 
 
 async def test_a_page_cannot_pay_itself(visitor: Visitor, person: Person) -> None:
