@@ -83,9 +83,15 @@ class LifeOfRuns(LifeOfAccounts):
 
     @rule(worker=WORKERS, limit=st.integers(1, 3))
     def claim(self, worker: str, limit: int) -> None:
-        waiting = sum(run.status == "queued" for run in self._runs.values())
+        waiting = [run for run in self._runs.values() if run.status == "queued"]
+        suspects = {str(run.id) for run in waiting if run.is_suspect}
         claims = self._do(self._sql.claim(worker, limit=limit))
-        assert len(claims) == min(limit, waiting)
+        most = min(limit, len(waiting))
+        assert len(claims) == most or (suspects and 0 < len(claims) < most)
+        assert {claim["run_id"] for claim in claims if claim.get("is_suspect")} == {
+            claim["run_id"] for claim in claims if claim["run_id"] in suspects
+        }
+        assert len(claims) == 1 or suspects.isdisjoint(claim["run_id"] for claim in claims)
         for claim in claims:
             self._given(worker, claim)
 

@@ -76,6 +76,11 @@ class Run:
     def key(self) -> str:
         return f"run:{self.id}"
 
+    @property
+    def is_suspect(self) -> bool:
+        """The next loss would end it, so it is claimed with nothing beside it."""
+        return self.attempts >= MAX_ATTEMPTS - 1
+
     def claimed(self, worker: str, token: str) -> None:
         assert self.status == "queued"
         self.status, self.worker, self.token, self.is_expired = "running", worker, token, False
