@@ -29,6 +29,8 @@ from tests.support.model.script import Rule, Script
 __all__ = ["ModelServer", "serve_model"]
 
 RESET = struct.pack("ii", 1, 0)
+# As providers do. Clients let an idle connection go after 5 s; were it ours to close then, a request could cross that.
+KEPT_ALIVE_S = 75
 
 
 class ModelServer:
@@ -104,6 +106,7 @@ async def serve_model(
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=KEPT_ALIVE_S,
         )
         server = uvicorn.Server(config)
         # `serve` would take over the signals of the test process.
