@@ -29,7 +29,8 @@ from tests.support.model.script import Rule, Script
 __all__ = ["ModelServer", "serve_model"]
 
 RESET = struct.pack("ii", 1, 0)
-# As providers do. Clients let an idle connection go after 5 s; were it ours to close then, a request could cross that.
+# As providers do. Clients let an idle connection go after 5 s; were it ours to close at the same time,
+# a request could cross that.
 KEPT_ALIVE_S = 75
 
 
