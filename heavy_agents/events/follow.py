@@ -87,13 +87,16 @@ class Follower:
                     subscription.restart(after)
                     async with self._turn:
                         page = await self.read(user_id, run_id, after=after, about_bytes=PIECE_BYTES)
+                    after = page.events[-1].seq if page.events else after
+                    is_level = after == page.latest
+                    if not is_level:
+                        subscription.rest()
                     if page.events:
-                        after = page.events[-1].seq
                         yield page.events
-                    if page.is_terminal and after == page.latest:
-                        return
-                    if after < page.latest:
+                    if not is_level:
                         continue
+                    if page.is_terminal:
+                        return
                 is_level = False
                 async for batch in _live(subscription, after):
                     after, is_last = batch[-1].seq, batch[-1].is_terminal

@@ -43,20 +43,31 @@ class Subscription:
 
     def __init__(self) -> None:
         self.newest = 0
+        self._is_in_log = False
         self._is_behind = False
         self._is_to_be_woken = False
         self._queue: list[Event] = []
         self._arrived = asyncio.Event()
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether what is new is kept for the reader; otherwise it finds that in the log."""
+        return not (self._is_in_log or self._is_behind)
+
     def restart(self, after: int) -> None:
-        """Forget what is queued: the reader is about to read the log from `after` on."""
+        """Listen, and forget what is queued: the reader is about to read the log from `after` on."""
         self.newest = after
-        self._is_behind = False
+        self._is_in_log = self._is_behind = False
+        self._queue.clear()
+
+    def rest(self) -> None:
+        """The reader has more of the log before it, and will `restart`."""
+        self._is_in_log = True
         self._queue.clear()
 
     def offer(self, events: list[Event]) -> bool:
         """Whether the reader has something new to read and is now to be woken, which it was not before."""
-        fresh = [event for event in events if event.seq > self.newest]
+        fresh = [event for event in events if event.seq > self.newest] if self.is_listening else []
         if not fresh:
             return False
         self.newest = fresh[-1].seq
@@ -178,6 +189,10 @@ class Hub:
             self._watched.discard(run_id)
             self._hints.unwatch(run_id)
 
+    def _listening(self, run_id: UUID) -> list[int]:
+        """The newest number of each who is still to hear of what is new."""
+        return [each.newest for each in self._subscriptions.get(run_id, ()) if each.is_listening]
+
     def _hand_on(self, run_id: UUID, events: list[Event]) -> None:
         is_waking = bool(self._asleep)
         followers = self._subscriptions.get(run_id, ())
@@ -220,9 +235,9 @@ class Hub:
     async def _look(self, wanted: set[UUID]) -> None:
         cursors = {
             # Who is further behind goes back to the log; the others must not wait for that.
-            run_id: max(subscription.newest for subscription in followers)
+            run_id: max(places)
             for run_id in wanted - self._here.keys()
-            if (followers := self._subscriptions.get(run_id))
+            if (places := self._listening(run_id))
         }
         if not cursors:
             return

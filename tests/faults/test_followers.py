@@ -73,6 +73,33 @@ async def test_a_reader_that_stopped_in_the_log_keeps_no_other_waiting(database_
         await live.aclose()
 
 
+async def test_nobody_looks_for_what_is_new_while_all_who_follow_are_in_the_log(database_url: str) -> None:
+    async def script(ctx: Context) -> Answer:
+        for number in range(600):
+            await ctx.emit("note", number=number)
+        return Answer("end")
+
+    async with connected(database_url) as sql:
+        name = await sql.fetchval("select quote_ident(current_database())")
+        await sql.execute(f"alter database {name} set track_functions = 'all'")
+    async with bench(database_url, Scripted(script)) as benched, elsewhere(benched) as follower:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+        await benched.events(run_id)
+        batches = follower.follow(benched.user, run_id, after=0)
+        seen = [event.seq for event in await anext(batches)]
+        await asyncio.sleep(1)  # four looks
+
+        async with connected(database_url) as sql:
+            looks = await sql.fetchval(
+                "select calls from pg_stat_user_functions where funcname = 'switchyard_events_tail'"
+            )
+        assert looks is None
+        async with asyncio.timeout(5):
+            async for batch in batches:
+                seen += [event.seq for event in batch]
+        assert seen == list(range(1, 603))
+
+
 async def test_a_reader_that_fell_behind_while_it_wrote_goes_back_to_the_log(database_url: str) -> None:
     gate = asyncio.Event()
 
