@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from foundation.ids import new_request_id
 from routing.document import problem_fields
 from routing.middleware import API
-from routing.taking import WITHIN_S, Taking, narrow, reset
+from routing.taking import TAKEN_ENOUGH, WITHIN_S, Taking, narrow, reset
 
 __all__ = ["HttpProtocol"]
 
@@ -81,6 +81,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {TAKEN_ENOUGH: {"wait": self.flow.drain}}
         self._counted_bytes = 0
         self._expect_head()
 

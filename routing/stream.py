@@ -17,7 +17,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
 from uuid import UUID
 
 import structlog
@@ -29,19 +28,13 @@ from foundation.telemetry import Metrics
 from heavy_agents.events import Event
 from routing.batched import taken
 from routing.readers import Readers
-from routing.sse import HELLO, PING, blocks, goodbye
+from routing.sse import HELLO, blocks, goodbye
+from routing.stream_writer import HEADERS, StreamWriter
 from routing.waiting import closing, first_of, left
 
 __all__ = ["EventStream", "Tempo"]
 
 log = structlog.get_logger(__name__)
-
-HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store",
-    # Proxies that would collect the stream first are told not to.
-    "X-Accel-Buffering": "no",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,49 +80,35 @@ class EventStream(Response):
         self._readers = readers
         self._metrics = metrics
         self._tempo = tempo or Tempo()
-        self._wrote_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope  # all that matters of the request was read before
         with (
             self._readers.reading(self._user_id),
             self._metrics.readers.labels(transport="sse").track_inprogress(),
         ):
-            await self._stream(receive, send)
+            await self._stream(receive, StreamWriter(scope, send, ping_s=self._tempo.ping_s))
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+    async def _stream(self, receive: Receive, client: StreamWriter) -> None:
+        await client.begin(self.raw_headers)
         end = await first_of(
-            self._relay(send), self._ping(send), self._until_left(receive), self._until_time_to_go()
+            self._relay(client), client.ping(), self._until_left(receive), self._until_time_to_go()
         )
         if end is End.RECONNECT:
-            await self._write(send, goodbye(self._run_id))
+            await client.write([goodbye(self._run_id)])
         if end is not End.GONE:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await client.end()
 
-    async def _relay(self, send: Send) -> End:
+    async def _relay(self, client: StreamWriter) -> End:
         try:
             async with closing(self._batches) as batches:
-                await self._write(send, self._hello)
+                await client.write([self._hello])
                 async for batch in batches:
-                    for block in blocks(self._run_id, taken(batch)):
-                        await self._write(send, block)
+                    await client.write(blocks(self._run_id, taken(batch)))
         except HeavyError as error:
             log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)
             self._metrics.interrupted_total.labels(transport="sse").inc()
             return End.RECONNECT
         return End.COMPLETE
-
-    async def _ping(self, send: Send) -> End:
-        """Break every silence, so that nobody between takes the connection for dead."""
-        clock = asyncio.get_running_loop()
-        self._wrote_s = clock.time()
-        while True:
-            quiet_s = clock.time() - self._wrote_s
-            if quiet_s < self._tempo.ping_s:
-                await asyncio.sleep(self._tempo.ping_s - quiet_s)
-            else:
-                await self._write(send, PING)
 
     async def _until_left(self, receive: Receive) -> End:
         await left(receive)
@@ -142,10 +121,3 @@ class EventStream(Response):
         except TimeoutError:
             pass
         return End.RECONNECT
-
-    async def _write(self, send: Send, block: bytes) -> None:
-        """Send once the client has taken enough of the last; it returns at once when the client has gone."""
-        await send({"type": "http.response.body", "body": block, "more_body": True})
-        self._wrote_s = asyncio.get_running_loop().time()
-        # To a client that has left, `send` never lets anybody else run.
-        await asyncio.sleep(0)

@@ -20,6 +20,7 @@ from routing.batched import batched
 from routing.json_bytes import json_bytes
 from routing.socket.farewell import Farewell, farewell
 from routing.socket.protocol import WRITE_NOW
+from routing.taking import taken_enough
 
 __all__ = ["Connection", "Left", "Tempo"]
 
@@ -49,6 +50,7 @@ class Connection:
         self._expiry: Farewell | None = None
         self._waiting: asyncio.Timeout | None = None
         offered = websocket.scope.get("extensions", {}).get(WRITE_NOW, {})
+        self.taken_enough = taken_enough(websocket.scope)
         self._write_now: Callable[[Sequence[bytes]], bool] = offered.get("write", _never)
 
     async def accept(self, subprotocol: str | None) -> None:

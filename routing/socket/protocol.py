@@ -31,7 +31,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from routing.socket.frames import frames
-from routing.taking import WITHIN_S, Taking, narrow, reset
+from routing.taking import TAKEN_ENOUGH, WITHIN_S, Taking, narrow, reset
 
 __all__ = ["WRITE_NOW", "SocketProtocol"]
 
@@ -209,6 +209,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Whoever answers this opening may pass by `send`; it has not begun yet."""
         if not self.close_sent and (extensions := self.scope["extensions"]) is not None:
             extensions[WRITE_NOW] = {"write": self.write_now}
+            extensions[TAKEN_ENOUGH] = {"wait": self.writable.wait}
 
     def _take(self, part: bytes) -> None:
         self.conn.receive_data(part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import repeat
 from typing import Final
 
 import pytest
@@ -15,11 +16,15 @@ from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from routing import HttpProtocol
+from routing.stream_writer import StreamWriter
 from tests.support.bare import Bare
 from tests.support.server import until
 
 SMALL_BYTES: Final = 4096
 MUCH: Final = b"x" * 2_000_000
+BLOCK: Final = b"x" * 16_384
+# The lines around a block.
+FRAMING_BYTES: Final = 16
 
 
 class Impatient(HttpProtocol):
@@ -32,12 +37,22 @@ async def endless() -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
+async def tell(scope: Scope, send: Send) -> None:
+    """As a run is told: block after block, for ever."""
+    client = StreamWriter(scope, send, ping_s=60)
+    await client.begin([])
+    await client.write(repeat(BLOCK))
+
+
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     """By its path: as much as there is, as a stream, a page, or a page that ends the connection."""
     app: ASGIApp = Response(MUCH)
     match scope["path"]:
         case "/stream":
             app = StreamingResponse(endless())
+        case "/blocks":
+            await tell(scope, send)
+            return
         case "/last":
             app = Response(MUCH, headers={"connection": "close"})
         case _:
@@ -82,6 +97,23 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_told(path: str) -> Non
             await client.gone()
             assert client.ended == "reset"
     assert [each["event"] for each in logged] == ["reader_stuck"]
+
+
+async def test_for_a_client_that_reads_nothing_one_block_is_kept() -> None:
+    async with serving() as (url, state), Bare.connected(url, buffer_bytes=SMALL_BYTES) as client:
+        client.transport.pause_reading()
+        await ask(client, "/blocks")
+        most_bytes = 0
+        await until(lambda: _has(bool(state.connections)))
+
+        async with asyncio.timeout(10):
+            while state.connections:
+                [protocol] = state.connections
+                assert isinstance(protocol, HttpProtocol)
+                most_bytes = max(most_bytes, protocol.transport.get_write_buffer_size())
+                await asyncio.sleep(0.01)
+
+    assert 0 < most_bytes <= len(BLOCK) + FRAMING_BYTES
 
 
 async def test_a_client_that_reads_a_little_for_ever_is_cut_off() -> None:

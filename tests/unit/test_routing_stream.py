@@ -15,6 +15,7 @@ from heavy_agents.events import Event
 from routing.readers import Readers
 from routing.sse import HELLO, PING, goodbye
 from routing.stream import EventStream, Tempo
+from routing.taking import TAKEN_ENOUGH
 
 RUN = UUID("01a204b8-30f5-7518-88a6-b9cf00d00c07")
 STARTED = Event(1, "started", {})
@@ -23,12 +24,15 @@ LIMIT_S = 5
 
 
 class Client:
-    """The other end: what it got, and whether it left."""
+    """The other end: what it got, whether it reads, and whether it left."""
 
     def __init__(self) -> None:
         self.got: list[Message] = []
         self.has_left = asyncio.Event()
         self.news = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.stops_at: bytes | None = None
 
     async def receive(self) -> Message:
         await self.has_left.wait()
@@ -36,6 +40,8 @@ class Client:
 
     async def send(self, message: Message) -> None:
         self.got.append(message)
+        if self.stops_at is not None and self.stops_at in message.get("body", b""):
+            self.reads.clear()
         self.news.set()
 
     @property
@@ -54,16 +60,18 @@ class Client:
 
 
 class Source:
-    """A run whose events the test lets go, and which remembers whether it was closed."""
+    """A run whose events the test lets go; it remembers what it was asked for, and whether it was closed."""
 
     def __init__(self, *batches: list[Event], then: Callable[[], Awaitable[None]] | None = None) -> None:
         self.is_closed = False
+        self.asked = 0
         self._batches = batches
         self._then = then
 
     async def follow(self) -> AsyncIterator[list[Event]]:
         try:
             for batch in self._batches:
+                self.asked += 1
                 yield batch
             if self._then is not None:
                 await self._then()
@@ -103,8 +111,9 @@ def answer(
 
 
 async def run(stream: EventStream, client: Client) -> None:
+    scope = {"type": "http", "extensions": {TAKEN_ENOUGH: {"wait": client.reads.wait}}}
     async with asyncio.timeout(LIMIT_S):
-        await stream({"type": "http"}, client.receive, client.send)
+        await stream(scope, client.receive, client.send)
 
 
 async def test_a_stream_ends_after_the_terminal_event(client: Client, readers: Readers) -> None:
@@ -139,6 +148,22 @@ async def test_a_client_that_leaves_ends_the_stream(client: Client, readers: Rea
 
     assert source.is_closed
     assert not client.is_complete
+
+
+async def test_while_a_client_takes_nothing_its_run_is_not_asked_for_more(
+    client: Client, readers: Readers
+) -> None:
+    source, client.stops_at = Source([STARTED], [DONE]), b"started"
+    streaming = asyncio.create_task(run(answer(source, readers), client))
+    await client.until(lambda: b"started" in client.text)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert source.asked == 1
+
+    client.reads.set()
+    await streaming
+    assert b"done" in client.text
 
 
 async def test_an_old_stream_asks_its_client_to_come_back(client: Client, readers: Readers) -> None:
