@@ -11,12 +11,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 import httpx2
 import orjson
 import psutil
+
+from tests.support.forked import Process, fork
 
 __all__ = [
     "DEMO_USER",
@@ -92,10 +94,26 @@ def _credentials(settings: Mapping[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token is not None else {}
 
 
+async def _begin(
+    program: Sequence[str], *, folder: Path, settings: Mapping[str, str], out: IO[bytes] | None
+) -> Process:
+    """Forked from one that has loaded this code, unless it is of another folder or loaded otherwise."""
+    if folder == ROOT and "LD_PRELOAD" not in settings:
+        return await fork(program, folder=folder, environment=environment(settings), out=out)
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *program,
+        cwd=folder,
+        env=environment(settings),
+        stdout=out,
+        stderr=None if out is None else asyncio.subprocess.STDOUT,
+    )
+
+
 class ServerProcess:
     """One `serve`, and a client of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, client: httpx2.AsyncClient) -> None:
+    def __init__(self, process: Process, client: httpx2.AsyncClient) -> None:
         self.process = process
         self.client = client
 
@@ -126,14 +144,7 @@ class ServerProcess:
         port = int(settings.get("PORT") or free_port())
         configured = {"PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "warning", **settings}
         with nullcontext() if log_file is None else log_file.open("wb") as written:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *program,
-                cwd=folder,
-                env=environment(configured),
-                stdout=written,
-                stderr=None if written is None else asyncio.subprocess.STDOUT,
-            )
+            process = await _begin(program, folder=folder, settings=configured, out=written)
         client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, verify=NO_TLS
         )
