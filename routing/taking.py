@@ -1,7 +1,8 @@
 """Whether a client takes what it is sent: one rule for every connection, whatever is sent on it.
 
     narrow      little is kept of what a client does not read, here and in the system
-    watch       from now on it must take something: 10 s in which it took less than 1 kB/s are the end
+    watch       from now on it must take something: 10 s in which it took less than 1 kB/s are the end. In the
+                first of them its system may still take some for it; the others count
     rest        it has taken enough
     reset       the end: what it did not take is forgotten by the system, too, and it is told
     taken_enough   how whoever writes waits for it, before making more
@@ -34,12 +35,14 @@ TAKEN_ENOUGH: Final = "switchyard.taken_enough"
 
 WITHIN_S: Final = 10.0
 LEAST_BYTES_S: Final = 1024
+SETTLING_SHARE: Final = 0.1
 # On its way to one client in the system, which takes it twice and left to itself keeps 4 MB.
 SENT_BYTES: Final = 16 * 1024
 # Of that what is not even on the wire; with more it takes nothing. What it does not take waits here.
 UNSENT_BYTES: Final = 4 * 1024
-# What the system has not got rid of by then, of a connection that is open or closed, it forgets.
-SYSTEM_MS = 20_000
+# What the system has not got rid of by then, of a connection that is open or closed, it forgets. It tells the
+# client nothing of that, so it comes after our own end, which may take two looks and a goodbye.
+SYSTEM_MS = 30_000
 # Closing with this is a reset, after which nothing is sent any more.
 AT_ONCE: Final = struct.pack("ii", 1, 0)
 NO_BYTES: Final = bytes(4)
@@ -61,8 +64,11 @@ class Taking:
 
     def watch(self) -> None:
         if self._timer is None:
-            self._waiting_bytes = _waiting_bytes(self._transport)
-            self._timer = asyncio.get_running_loop().call_later(self._within_s, self._look)
+            self._look_in(self._within_s * SETTLING_SHARE, self._begin)
+
+    @property
+    def _counted_s(self) -> float:
+        return self._within_s * (1 - SETTLING_SHARE)
 
     def rest(self) -> None:
         """Unless it is closing: then all that waits must be taken, or it would stay open for ever."""
@@ -74,10 +80,17 @@ class Taking:
             self._timer.cancel()
             self._timer = None
 
+    def _look_in(self, in_s: float, look: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(in_s, look)
+
+    def _begin(self) -> None:
+        self._waiting_bytes = _waiting_bytes(self._transport)
+        self._look_in(self._counted_s, self._look)
+
     def _look(self) -> None:
         self._timer = None
         taken_bytes = self._waiting_bytes - _waiting_bytes(self._transport)
-        if taken_bytes < LEAST_BYTES_S * self._within_s:
+        if taken_bytes < LEAST_BYTES_S * self._counted_s:
             log.warning("reader_stuck", taken_bytes=taken_bytes, within_s=self._within_s)
             self._give_up()
         else:

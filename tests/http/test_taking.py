@@ -16,7 +16,9 @@ from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from routing import HttpProtocol
+from routing.socket.protocol import LINGER_S, SocketProtocol
 from routing.stream_writer import StreamWriter
+from routing.taking import SYSTEM_MS, WITHIN_S
 from tests.support.bare import Bare
 from tests.support.server import until
 
@@ -146,6 +148,13 @@ async def test_a_client_that_reads_slowly_gets_all_of_its_answer() -> None:
                 await asyncio.sleep(0.001)
 
     assert client.received.endswith(MUCH)
+
+
+def test_the_system_gives_a_client_up_after_we_have_and_told_it() -> None:
+    """Of what the system ends by itself a client hears nothing."""
+    goodbye_s = SocketProtocol.close_within_s + LINGER_S
+
+    assert SYSTEM_MS / 1000 > 2 * WITHIN_S + goodbye_s
 
 
 async def _has(value: bool) -> bool:
