@@ -44,6 +44,17 @@ class Place:
         assert self.server is not None
         return str(self.server.client.base_url).rstrip("/")
 
+    def hold(self) -> None:
+        """Let it do nothing for a while."""
+        if self.server is not None:
+            self.server.stop()
+            self.frozen = True
+
+    def let_go(self) -> None:
+        if self.server is not None:
+            self.server.resume()
+            self.frozen = False
+
 
 class Fleet:
     def __init__(self, ground: Ground, *, settings: dict[str, str]) -> None:

@@ -47,15 +47,22 @@ async def perform(ground: Ground, findings: Findings) -> None:
 
 
 async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str, list[Struck]]]:
-    """Kill one, or all; what each executed, by its role."""
+    """Kill one, or all; what each executed, by its role.
+
+    They are held while that is looked up, or one could claim a run meanwhile.
+    """
     dice = ground.dice
     is_for_all = most >= PLACES and dice.random() < ALL_AT_ONCE
     if is_for_all:
         await fleet.until_all()
     victims = fleet.alive if is_for_all else [dice.choice(fleet.alive)] if fleet.alive else []
+    for place in victims:
+        place.hold()
     found = {place.number: await struck_at(ground.sql, place) for place in victims}
     # A third loss in a row would end a run, as it should.
     if any(each.is_on_last_attempt for struck in found.values() for each in struck):
+        for place in victims:
+            place.let_go()
         return []
     await fleet.kill(victims)
     told = [(place.role, found[place.number]) for place in victims]
@@ -67,8 +74,10 @@ async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str,
 
 
 async def _nothing_is_lost(ground: Ground, findings: Findings, *, accepted: int) -> None:
-    told = await ground.sql.fetch("select status, count(*) from switchyard.runs group by status")
-    counts = {row["status"]: row["count"] for row in told}
+    told = await ground.sql.fetch(
+        "select concat_ws(' ', status, code) as ended, count(*) from switchyard.runs group by 1"
+    )
+    counts = {row["ended"]: row["count"] for row in told}
     findings.expect(counts == {"succeeded": accepted}, f"of {accepted} accepted runs there are {counts}")
 
 

@@ -46,8 +46,7 @@ async def _freeze_once(
     talks = [await _begin(ground, chats, person, frozen) for person in people]
     server = frozen.server
     assert server is not None
-    server.stop()
-    frozen.frozen = True
+    frozen.hold()
     found = await struck_at(ground.sql, frozen)
     phases.update(each.phase for each in found)
     await _until_taken(ground, frozen)
