@@ -32,6 +32,7 @@ class Metrics:
         self._make_run_metrics()
         self._make_backlog_metrics()
         self._make_model_metrics()
+        self._make_light_metrics()
         self._make_backend_metrics()
         self._make_money_metrics()
         self._make_server_metrics()
@@ -106,6 +107,13 @@ class Metrics:
         )
         self.model_first_token_seconds = self._histogram(
             "heavy_agent_model_first_token_seconds", "Asking a model to its first token.", FIRST_CHUNK_S
+        )
+
+    def _make_light_metrics(self) -> None:
+        self.light_answers_total = self._counter(
+            "heavy_agent_light_answers_total",
+            "Light answers that ended, by how: answered, or the code of what went wrong.",
+            "outcome",
         )
 
     def _make_backend_metrics(self) -> None:

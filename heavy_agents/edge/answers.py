@@ -14,6 +14,7 @@ import structlog
 
 from foundation.errors import Draining, ModelUnavailable, RateLimited
 from foundation.lifecycle import TaskOwner
+from foundation.telemetry import Metrics
 from heavy_agents.edge.answer import LightAnswer
 from heavy_agents.edge.answering import Answering, Question, Work
 
@@ -38,12 +39,14 @@ class LightAnswers:
         self,
         answering: Answering,
         *,
+        metrics: Metrics,
         drain_s: float = 25.0,
         max_at_once: int = MAX_AT_ONCE,
         max_a_user: int = MAX_A_USER,
     ) -> None:
         """`drain_s`: what the whole process has between SIGTERM and its end."""
         self._answering = answering
+        self._metrics = metrics
         self._patience_s = drain_s * PATIENCE_SHARE
         self._max_at_once = max_at_once
         self._max_a_user = max_a_user
@@ -105,6 +108,8 @@ class LightAnswers:
         try:
             await self._answering.answer(work, answer)
         finally:
+            outcome = "answered" if answer.error is None else answer.error.code
+            self._metrics.light_answers_total.labels(outcome=outcome).inc()
             self._left(work.question.user_id)
 
     def _left(self, user_id: UUID) -> None:

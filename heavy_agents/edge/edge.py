@@ -41,5 +41,5 @@ class Edge:
             token_limit=settings.run_token_limit,
         )
         self.looks = Looks(db)
-        self.light = LightAnswers(answering, drain_s=settings.drain_seconds)
+        self.light = LightAnswers(answering, metrics=metrics, drain_s=settings.drain_seconds)
         self.charged = Charged(runs, account, credits_owner=settings.credits_owner)

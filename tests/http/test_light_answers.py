@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from foundation.errors import Json
 from tests.support.chat import ChatServer, usage
 from tests.support.light import RUNTIME, ask_runtime, ledger, light_agent, money
-from tests.support.server import Person, TestServer, assert_problem, messages, until
+from tests.support.server import METRICS_TOKEN, Person, TestServer, assert_problem, messages, until
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,28 @@ async def test_an_answer_stands_in_the_figures_of_its_agent(chat: ChatServer, pe
     assert (figures["totalCalls"], figures["totalCredits"]) == (1, 1)
     (use,) = figures["recentUsage"]
     assert (use["operationType"], use["creditsUsed"], use["status"]) == ("agent_runtime", 1, "succeeded")
+
+
+async def test_light_answers_are_counted_by_how_they_ended(chat: ChatServer, person: Person) -> None:
+    agent = await light_agent(chat, person.id)
+    before = await _light_answers(person)
+    await ask_runtime(person, agent)
+    await chat.model.play({"reply": {"fault": {"kind": "status", "status": 400}}})
+    await ask_runtime(person, agent)
+
+    after = await _light_answers(person)
+    assert {outcome: after[outcome] - before[outcome] for outcome in after} == {
+        "answered": 1,
+        "model_unavailable": 1,
+    }
+
+
+async def _light_answers(person: Person) -> Counter[str]:
+    metrics = await person.client.get("/metrics", headers={"authorization": f"Bearer {METRICS_TOKEN}"})
+    families = text_string_to_metric_families(metrics.text)
+    [counted] = [each for each in families if each.name == "heavy_agent_light_answers"]
+    ended = {each.labels["outcome"]: each.value for each in counted.samples if each.name.endswith("_total")}
+    return Counter({outcome: int(value) for outcome, value in ended.items()})
 
 
 async def test_a_key_answers_once(chat: ChatServer, person: Person) -> None:

@@ -52,7 +52,7 @@ async def answering(
         default_model="scripted",
         token_limit=1_000_000,
     )
-    answers = LightAnswers(work, **limits)  # type: ignore[arg-type]
+    answers = LightAnswers(work, metrics=metrics, **limits)  # type: ignore[arg-type]
     await model.start()
     await answers.start()
     try:
