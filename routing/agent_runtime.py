@@ -93,7 +93,7 @@ async def agent_runtime(
     body, size_bytes = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)
     order = order_of(body, caller, key=key, size_bytes=size_bytes)
     wants_stream = body.stream or accepts(SSE, request.headers.getlist("accept"))
-    decision, agent = await route(rooms, caller.user_id, order.agent_id)
+    decision, agent = await route(rooms, order)
     if isinstance(decision, Edge):
         return await _answered(request, rooms, order, agent, wants_stream=wants_stream)
     submit = partial(rooms.edge.charged.submit, price=agent.snapshot.price)

@@ -15,6 +15,7 @@ import structlog
 from foundation.errors import DatabaseUnavailable, RateLimited
 from foundation.settings import CreditsOwner, Settings
 from heavy_agents.edge import Look, Looks, RoutedAgent
+from heavy_agents.runs import Order
 from routing.decision import (
     Decider,
     Edge,
@@ -37,17 +38,17 @@ log = structlog.get_logger(__name__)
 OF_CREDITS: Final = frozenset({Why.CREDITS_UNKNOWN, Why.CREDITS_SHORT})
 
 
-async def route(rooms: Rooms, user_id: UUID, agent_id: UUID) -> tuple[Edge | Heavy | Remote, RoutedAgent]:
+async def route(rooms: Rooms, order: Order) -> tuple[Edge | Heavy | Remote, RoutedAgent]:
     """
     Raises:
         InsufficientCredits, RateLimited, AgentNotFound, NotConfigured, DatabaseUnavailable: in this order.
     """
-    look = await rooms.edge.looks.look(user_id, agent_id)
-    question = _question(look, rooms.settings)
+    look = await rooms.edge.looks.look(order.user_id, order.agent_id)
+    question = _question(look, rooms.settings, may_join=order.idempotency_key is not None)
     decision = decide(question)
     is_short = isinstance(decision, Refuse) and decision.why in OF_CREDITS
     if not is_short and (look.agent is None or not look.agent.is_heavy):
-        decision = decide(replace(question, limit=await _limit(rooms.edge.looks, user_id)))
+        decision = decide(replace(question, limit=await _limit(rooms.edge.looks, order.user_id)))
     if isinstance(decision, Refuse) or look.agent is None:
         assert isinstance(decision, Refuse)  # noqa: S101 - an agent that is not there is refused
         raise decision.error
@@ -55,10 +56,15 @@ async def route(rooms: Rooms, user_id: UUID, agent_id: UUID) -> tuple[Edge | Hea
     return decision, look.agent
 
 
-def _question(look: Look, settings: Settings) -> Question:
+def _question(look: Look, settings: Settings, *, may_join: bool) -> Question:
+    """
+    Args:
+        may_join: a run of the request's key may be there already, and be what the last credits were for. Then
+            who charges for it says whether there are enough.
+    """
     agent = look.agent
     is_free = settings.credits_owner is CreditsOwner.OFF or (
-        agent is not None and agent.snapshot.price.ceiling < 1
+        agent is not None and (agent.snapshot.price.ceiling < 1 or (agent.is_heavy and may_join))
     )
     return Question(
         decider=Decider.BACKEND,

@@ -16,7 +16,7 @@ from tests.support.pairs import Pairs
 FOLDER = Path(__file__).parent / "contract"
 CUT = Path(__file__).parent / "cut"
 # What does not depend on who charges is asked once, where the backend does.
-OF_OWNERS = frozenset({"money_test.ts"})
+OF_OWNERS = frozenset({"money_test.ts", "replays_test.ts"})
 SUITES = sorted(path.name for path in FOLDER.glob("*_test.ts"))
 CASES = [
     (target, owner, suite)

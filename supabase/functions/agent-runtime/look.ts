@@ -20,7 +20,7 @@ export async function look(room: Room, asked: Asked): Promise<Looked> {
   const row = route?.agent ?? null;
   const agent = row === null ? null : foundIn(row);
   const available = route?.available ?? null;
-  const needed = room.settings.creditsOwner === "off" ? 0 : neededFor(row);
+  const needed = room.settings.creditsOwner === "off" || mayJoin(asked, agent) ? 0 : neededFor(row);
   const mayAsk = needed === 0 || (available !== null && available >= needed);
   const limit = route === null ? "unknown" : mayAsk ? await limitOf(room, asked, agent) : "within";
   const decision = decide({
@@ -53,6 +53,11 @@ function foundIn(row: JsonObject): FoundAgent {
     isHeavy: row["is_heavy"] === true,
     railwayUrl: typeof row["railway_url"] === "string" ? row["railway_url"] : null,
   };
+}
+
+/** The run of this key may be there already, and be what the last credits were for: who charges for it knows. */
+function mayJoin({ request }: Asked, agent: FoundAgent | null): boolean {
+  return agent?.isHeavy === true && request.headers.has("idempotency-key");
 }
 
 /** Any credit will do here: how many are held is another question. An agent that is free needs none. */
