@@ -15,7 +15,7 @@ from typing import Final
 import httptools
 import orjson
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from foundation.ids import new_request_id
 from routing.document import problem_fields
@@ -44,13 +44,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         super().connection_made(transport)
-        narrow(transport)
         self._taking = Taking(transport, within_s=self.take_within_s, give_up=self._give_up)
+        narrow(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._taking.stop()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -130,9 +131,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._close()
 
     def _should_upgrade(self) -> bool:
-        """Any other upgrade, or that of an older HTTP, is answered as if it had not been asked for."""
+        """Any other upgrade is answered as if it had not been asked for.
+
+        So is one of an older HTTP, and one that comes while the request before it is still answered: whoever
+        answers that would write into the socket, and never hear that its client has gone.
+        """
         is_wanted: bool = super()._should_upgrade()
-        return is_wanted and self.parser.get_http_version() == "1.1"
+        before: RequestResponseCycle | None = self.cycle
+        is_free = before is None or before.response_complete
+        return is_wanted and is_free and self.parser.get_http_version() == "1.1"
 
     def _become_socket(self, *, after_head: bytes) -> None:
         self._taking.stop()

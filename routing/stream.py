@@ -103,6 +103,12 @@ class EventStream(Response):
             async with closing(self._batches) as batches:
                 await client.write([self._hello])
                 async for batch in batches:
+                    if batch[-1].is_terminal:
+                        # Once that is sent, nothing may be told after it.
+                        *before, last = blocks(self._run_id, batch)
+                        await client.write(before)
+                        await client.hand_on(last)
+                        return End.COMPLETE
                     await client.write(blocks(self._run_id, taken(batch)))
         except HeavyError as error:
             log.warning("stream_interrupted", run_id=str(self._run_id), code=error.code)

@@ -34,15 +34,20 @@ class StreamWriter:
     async def write(self, blocks: Iterable[bytes]) -> None:
         """Send each block once the client has taken the one before, and return once it has taken the last.
 
-        While it takes nothing, nothing more is held for it. When it has gone, this returns at once.
+        While it takes nothing, nothing more is held for it. For a client that has gone nothing is waited for:
+        somebody else has to end whoever writes to it.
         """
         for block in blocks:
-            await self._send({"type": "http.response.body", "body": block, "more_body": True})
-            self._wrote_s = asyncio.get_running_loop().time()
+            await self.hand_on(block)
             del block  # the transport has it
             await self._taken_enough()
             # To a client that has left, `send` never lets anybody else run.
             await asyncio.sleep(0)
+
+    async def hand_on(self, block: bytes) -> None:
+        """Send it, and leave it to what follows to wait."""
+        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+        self._wrote_s = asyncio.get_running_loop().time()
 
     async def ping(self) -> NoReturn:
         """Break every silence, so that nobody between takes the connection for dead."""

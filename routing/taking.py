@@ -35,6 +35,7 @@ TAKEN_ENOUGH: Final = "switchyard.taken_enough"
 
 WITHIN_S: Final = 10.0
 LEAST_BYTES_S: Final = 1024
+# Of the ten seconds, those before what it takes is counted.
 SETTLING_SHARE: Final = 0.1
 # On its way to one client in the system, which takes it twice and left to itself keeps 4 MB.
 SENT_BYTES: Final = 16 * 1024
@@ -66,10 +67,6 @@ class Taking:
         if self._timer is None:
             self._look_in(self._within_s * SETTLING_SHARE, self._begin)
 
-    @property
-    def _counted_s(self) -> float:
-        return self._within_s * (1 - SETTLING_SHARE)
-
     def rest(self) -> None:
         """Unless it is closing: then all that waits must be taken, or it would stay open for ever."""
         if not self._transport.is_closing():
@@ -79,6 +76,10 @@ class Taking:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    @property
+    def _counted_s(self) -> float:
+        return self._within_s * (1 - SETTLING_SHARE)
 
     def _look_in(self, in_s: float, look: Callable[[], None]) -> None:
         self._timer = asyncio.get_running_loop().call_later(in_s, look)
@@ -102,8 +103,8 @@ def narrow(transport: asyncio.Transport) -> None:
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SYSTEM_MS)
-    # Nothing more is made while anything waits here.
-    transport.set_write_buffer_limits(high=0)
+    # Nothing more is made while anything waits here. TLS takes 0 for "always".
+    transport.set_write_buffer_limits(high=1, low=0)
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -114,20 +115,20 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def _waiting_bytes(transport: asyncio.Transport) -> int:
-    """What the client has not taken: here, and in the system."""
-    raw: socket.socket | None = transport.get_extra_info("socket")
-    fileno = -1 if raw is None else raw.fileno()
-    unread = fcntl.ioctl(fileno, termios.TIOCOUTQ, NO_BYTES) if fileno >= 0 else NO_BYTES
-    return transport.get_write_buffer_size() + int.from_bytes(unread, sys.byteorder)
-
-
 def taken_enough(scope: Scope) -> Callable[[], Awaitable[object]]:
     """What the server of this connection offers; one that offers nothing makes the next `send` wait."""
     wait: Callable[[], Awaitable[object]] = (
         scope.get("extensions", {}).get(TAKEN_ENOUGH, {}).get("wait", _at_once)
     )
     return wait
+
+
+def _waiting_bytes(transport: asyncio.Transport) -> int:
+    """What the client has not taken: here, and in the system."""
+    raw: socket.socket | None = transport.get_extra_info("socket")
+    fileno = -1 if raw is None else raw.fileno()
+    unread = fcntl.ioctl(fileno, termios.TIOCOUTQ, NO_BYTES) if fileno >= 0 else NO_BYTES
+    return transport.get_write_buffer_size() + int.from_bytes(unread, sys.byteorder)
 
 
 async def _at_once() -> None:

@@ -84,8 +84,9 @@ class Follower:
             is_level = is_fresh and self._hub.stands_at(run_id, after)
             while True:
                 if not is_level:
-                    subscription.restart(after)
+                    subscription.rest()
                     async with self._turn:
+                        subscription.restart(after)
                         page = await self.read(user_id, run_id, after=after, about_bytes=PIECE_BYTES)
                     after = page.events[-1].seq if page.events else after
                     is_level = after == page.latest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,7 +125,9 @@ class Connection:
         """Say goodbye, as far as the client listens."""
         try:
             if reason.message is not None:
-                await self.send(reason.message)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSING_S):
+                        await self.send(reason.message)
             async with asyncio.timeout(CLOSING_S):
                 await self._websocket.close(reason.code, reason.reason)
         except (Left, Farewell, TimeoutError, WebSocketDisconnect, WebSocketDisconnected):

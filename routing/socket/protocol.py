@@ -81,14 +81,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn.debug = False
         self.ping_interval, self.ping_timeout = self.ping_s, self.pong_within_s
         self._early = b""
+        self._pong = b""
         self._fragments = bytearray()
         self._frames_until_s = 0.0
         self._has_failed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        narrow(self.transport)
         self._taking = Taking(self.transport, within_s=self.take_within_s, give_up=self._give_up)
+        narrow(self.transport)
+        if self.transport.get_write_buffer_size():
+            # What was answered on this connection before is not taken yet; a transport says so only once.
+            self.pause_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._taking.stop()
@@ -101,6 +105,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._taking.rest()
+        pong, self._pong = self._pong, b""
+        if pong and self.conn.state is State.OPEN and not self.transport.is_closing():
+            self.transport.write(pong)
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated and not self.handshake_complete:
@@ -171,10 +178,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Answered while the client reads; it may leave out pongs (RFC 6455, section 5.5.3)."""
+        """Answered once the client reads; of those that come meanwhile the last (RFC 6455, section 5.5.3)."""
         output = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(output)
+        elif output:
+            self._pong = output
 
     def handle_close(self, event: Frame) -> None:
         super().handle_close(event)

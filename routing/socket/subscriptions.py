@@ -94,7 +94,7 @@ class Subscriptions:
 
     async def _tell(self, run_id: UUID, events: Iterable[Event], request_id: str | None) -> None:
         await self._connection.tell(event_text(run_id, event, request_id=request_id) for event in events)
-        # Until then there is nothing to be told in anybody's hands.
+        # Only then is the run asked for more.
         await self._connection.taken_enough()
 
     async def _break_off(self, run_id: UUID, error: HeavyError) -> None:

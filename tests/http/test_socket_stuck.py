@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from routing.socket.connection import Tempo
 from routing.socket.protocol import SocketProtocol
-from tests.support.bare import CONT, PING, TEXT, Bare, close_frame, frame, message, opening
+from tests.support.bare import CONT, PING, PONG, TEXT, Bare, Frames, close_frame, frame, message, opening
 from tests.support.server import Person, TestServer, until
 from tests.support.sockets import Served, served_door
 
@@ -93,6 +93,46 @@ async def test_pings_whose_pongs_nobody_reads_are_not_answered(
 
         await until(has_read)
         assert protocol.transport.get_write_buffer_size() <= waiting_bytes
+
+
+async def test_a_ping_that_comes_while_its_client_does_not_read_is_answered_later(
+    door: Served, person: Person, long_run: str
+) -> None:
+    async with Bare.connected(door.url, buffer_bytes=SMALL_BYTES) as client:
+        await come_in(client, person.token)
+        await fill(client, long_run, door)
+        protocol, frames = protocol_of(door), Frames()
+        # As above: once the fragment is here, the ping has been read.
+        await client.say(frame(PING, b"there?") + frame(TEXT, b"{", fin=False))
+
+        async def has_read() -> bool:
+            return protocol._fragments != b""
+
+        await until(has_read)
+        client.transport.resume_reading()
+
+        async def is_answered() -> bool:
+            heard = frames.feed(bytes(client.received))
+            client.received.clear()
+            return (PONG, b"there?") in heard
+
+        await until(is_answered)
+
+
+async def test_a_connection_becomes_no_socket_while_it_is_answered(
+    server: TestServer, person: Person
+) -> None:
+    run_id = await person.started({"chunks": ["word"], "gate": "late upgrade"})
+    head = f"GET /api/runs/{run_id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {person.token}\r\n"
+    async with Bare.connected(server.url) as client, asyncio.timeout(10):
+        await client.say(f"{head}Accept: text/event-stream\r\n\r\n".encode())
+        await client.until(lambda: b"word" in client.received)
+
+        await client.say(opening(token=person.token))
+        server.echo.gates["late upgrade"].set()
+
+        await client.until(lambda: b'"type":"done"' in client.received)
+        assert b"101 Switching" not in client.received
 
 
 async def break_while_answered(door: Served, token: str, run_id: str) -> object:

@@ -19,6 +19,7 @@ from routing import HttpProtocol
 from routing.socket.protocol import LINGER_S, SocketProtocol
 from routing.stream_writer import StreamWriter
 from routing.taking import SYSTEM_MS, WITHIN_S
+from routing.waiting import first_of, left
 from tests.support.bare import Bare
 from tests.support.server import until
 
@@ -39,11 +40,11 @@ async def endless() -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
-async def tell(scope: Scope, send: Send) -> None:
-    """As a run is told: block after block, for ever."""
+async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+    """As a run is told: block after block, until the client has left."""
     client = StreamWriter(scope, send, ping_s=60)
     await client.begin([])
-    await client.write(repeat(BLOCK))
+    await first_of(client.write(repeat(BLOCK)), left(receive))
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +54,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         case "/stream":
             app = StreamingResponse(endless())
         case "/blocks":
-            await tell(scope, send)
+            await tell(scope, receive, send)
             return
         case "/last":
             app = Response(MUCH, headers={"connection": "close"})
@@ -114,6 +115,7 @@ async def test_for_a_client_that_reads_nothing_one_block_is_kept() -> None:
                 assert isinstance(protocol, HttpProtocol)
                 most_bytes = max(most_bytes, protocol.transport.get_write_buffer_size())
                 await asyncio.sleep(0.01)
+        await until(lambda: _has(not state.tasks))
 
     assert 0 < most_bytes <= len(BLOCK) + FRAMING_BYTES
 

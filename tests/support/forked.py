@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -35,7 +36,9 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            # It may have ended by itself, and not be told of yet.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -64,8 +67,13 @@ async def fork(
     files = (1, 2) if out is None else (out.fileno(), out.fileno())
     with theirs:
         socket.send_fds(_forker(), [orjson.dumps(order)], [*files, theirs.fileno()])
-    told, writer = await asyncio.open_connection(sock=ours)
-    forked = Forked(await _told(told, "pid"), told)
+    try:
+        told, writer = await asyncio.open_connection(sock=ours)
+        forked = Forked(await _told(told, "pid"), told)
+    except BaseException:
+        # Nobody would own it; the process that forks ends it.
+        ours.shutdown(socket.SHUT_RDWR)
+        raise
     forked._ending.add_done_callback(lambda _: writer.close())
     return forked
 

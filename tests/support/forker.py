@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class _Forker:
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
         self._told: dict[int, socket.socket] = {}  # by process
+        self._unowned: set[int] = set()
         self._woken, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -59,14 +60,16 @@ class _Forker:
     def program(self) -> Callable[[], None] | None:
         """In a process that was forked: what it is to run. In this one None, when all is over."""
         while True:
-            ready, _, _ = select.select([self._orders.fileno(), self._woken], [], [])
+            owners = {owner.fileno(): pid for pid, owner in self._told.items() if pid not in self._unowned}
+            ready, _, _ = select.select([self._orders.fileno(), self._woken, *owners], [], [])
+            self._end(pid for owner, pid in owners.items() if owner in ready)
             if self._woken in ready:
                 os.read(self._woken, 4096)
                 self._bury()
             if self._orders.fileno() in ready:
                 said, files, _, _ = socket.recv_fds(self._orders, ORDER_BYTES, FILES)
                 if not said:
-                    self._end_all()
+                    self._end(self._told)
                     return None
                 if (program := self._fork(orjson.loads(said), *files)) is not None:
                     return program
@@ -94,6 +97,7 @@ class _Forker:
                 return
             self._tell(pid, f"exit {os.waitstatus_to_exitcode(status)}")
             self._told.pop(pid).close()
+            self._unowned.discard(pid)
 
     def _tell(self, pid: int, line: str) -> None:
         try:
@@ -101,9 +105,11 @@ class _Forker:
         except OSError:
             """Nobody waits for this one any more."""
 
-    def _end_all(self) -> None:
-        for pid in self._told:
+    def _end(self, pids: Iterable[int]) -> None:
+        """Nobody is there any more who would."""
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
+            self._unowned.add(pid)
 
 
 def _become(order: Order) -> None:

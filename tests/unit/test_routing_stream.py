@@ -173,6 +173,18 @@ async def test_an_old_stream_asks_its_client_to_come_back(client: Client, reader
     assert client.is_complete
 
 
+async def test_nothing_is_told_after_the_end_of_a_run(client: Client, readers: Readers) -> None:
+    source, client.stops_at = Source([STARTED], [DONE]), b"done"
+    streaming = asyncio.create_task(run(answer(source, readers), client))
+    await client.until(lambda: b"done" in client.text)
+
+    await readers.drain()
+    await streaming
+
+    assert goodbye(RUN) not in client.text
+    assert client.is_complete
+
+
 async def test_a_shutdown_asks_every_client_to_come_back(client: Client, readers: Readers) -> None:
     streaming = asyncio.create_task(run(answer(Source([STARTED], then=forever), readers), client))
     await client.until(lambda: b"started" in client.text)
