@@ -15,7 +15,9 @@ from starlette.requests import HTTPConnection
 from foundation.errors import HeavyError, WrongCaller
 from foundation.identity import Caller, CallerKind
 from foundation.limits import LimitVerdict, address_key, caller_key
+from routing.cursors import parse_run_id
 from routing.openapi import API_KEY, BACKEND, SERVICE, USER
+from routing.parameters import RunId
 from routing.rooms import Rooms, rooms_of
 
 __all__ = [
@@ -73,13 +75,23 @@ async def user_of(request: Request, rooms: RoomsOf, _bearer: object = USER) -> C
 async def reader_of(
     request: Request,
     rooms: RoomsOf,
+    run_id: RunId,
     _bearer: object = USER,
     _api_key: object = API_KEY,
     _service: object = SERVICE,
     _backend: object = BACKEND,
 ) -> Caller:
-    """As `caller_of`, and another backend, for whom the runs that it has sent are its own."""
-    return await backend_of(request, rooms) or await caller_of(request, rooms)
+    """As `caller_of`, and another backend, for the one run that its token names.
+
+    Raises:
+        RunNotFound: the other backend's token names another run. Who else may see a run is found out with
+            what is asked of it.
+    """
+    backend = await backend_of(request, rooms)
+    if backend is None or backend.forwarded is None:
+        return await caller_of(request, rooms)
+    await rooms.runs.check_key(backend.user_id, parse_run_id(run_id), key=backend.forwarded.key)
+    return backend
 
 
 async def backend_of(request: Request, rooms: Rooms) -> Caller | None:

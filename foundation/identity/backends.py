@@ -2,8 +2,8 @@
 
 Pure, but for their published keys. A backend is trusted to speak for its own users and for nobody else: its
 user is, here, an identity of its own that no user of this project can have, so whatever it claims it reaches
-only what it has made. A token seen by somebody else opens the run it names until it runs out, and begins none
-beside it: the key that the run is repeated under stands in it.
+only what it has made. A token seen by somebody else opens the run it names until it runs out, and neither
+begins nor opens another beside it: the key that the run was made under stands in it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class Caller:
     """
     Attributes:
         token_expires_at: seconds since the epoch; None when the credential does not expire by itself.
-        forwarded: only through another backend; `user_id` is then nobody's of this project.
+        forwarded: only through another backend; `user_id` is then nobody's of this project, and of its runs
+            only that of the key is meant.
     """
 
     user_id: UUID

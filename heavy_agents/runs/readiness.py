@@ -8,7 +8,7 @@ from foundation.errors import DatabaseUnavailable, HeavyError, NotConfigured
 
 __all__ = ["MIGRATE", "PUSH", "SCHEMA_VERSION", "DatabaseCheck"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MAX_OFFSET_S = 30.0
 MIGRATE = "run `python railway_server.py migrate`"
 # Through a Data API nobody can change a schema.

@@ -55,6 +55,10 @@ class Runs:
         found: Document = await self._db.call("switchyard_runs_get", user_id=user_id, run_id=run_id)
         return found
 
+    async def check_key(self, user_id: UUID, run_id: UUID, *, key: str) -> None:
+        """Raises RunNotFound also for a run of the user's that this key has not made. Keys last 90 days."""
+        await self._db.call("switchyard_runs_check_key", user_id=user_id, run_id=run_id, key=key)
+
     async def newest(self, user_id: UUID, *, before: UUID | None, limit: int) -> list[Document]:
         found: list[Document] = await self._db.call(
             "switchyard_runs_list", user_id=user_id, before=before, limit=limit

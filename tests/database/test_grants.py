@@ -54,6 +54,7 @@ FUNCTIONS = {
     "switchyard_limits_take(uuid)",
     "switchyard_runs_backlog(double precision,double precision)",
     "switchyard_runs_cancel(uuid,uuid)",
+    "switchyard_runs_check_key(uuid,uuid,text)",
     "switchyard_runs_claim(text,text[],integer,integer,double precision)",
     "switchyard_runs_finish(uuid,uuid,text,text,text,text,jsonb,jsonb,integer,jsonb)",
     "switchyard_runs_get(uuid,uuid)",

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from foundation.errors import Json, RateLimited
+from foundation.errors import Json, RateLimited, RunNotFound
 from tests.support.sql import Claim, Sql
 
 
@@ -77,3 +77,24 @@ async def test_a_run_that_another_backend_sends_is_counted_as_that_backends(sql:
         await sql.submit(uuid4(), agent=sent(backend, 7), agent_id=uuid4(), hold=0)
 
     await sql.submit(uuid4(), agent=sent(uuid4(), 7), agent_id=uuid4(), hold=0)
+
+
+async def test_a_key_opens_the_run_it_has_made_and_no_other_of_its_user(sql: Sql) -> None:
+    user, other = uuid4(), uuid4()
+    made = {
+        (who, key): UUID((await sql.submit(who, key=key, hold=0))["run"]["run_id"])
+        for who, key in ((user, "one"), (user, "two"), (other, "one"))
+    }
+    keyless = UUID((await sql.submit(user, hold=0))["run"]["run_id"])
+
+    opened = {run for run in (*made.values(), keyless, uuid4()) if await is_opened(sql, user, run, key="one")}
+
+    assert opened == {made[user, "one"]}
+
+
+async def is_opened(sql: Sql, user: UUID, run_id: UUID, *, key: str) -> bool:
+    try:
+        await sql.call("runs_check_key", user_id=user, run_id=run_id, key=key)
+    except RunNotFound:
+        return False
+    return True

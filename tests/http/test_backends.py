@@ -26,6 +26,11 @@ PATH = "/api/agent/execute-validated"
 US = "https://us.example"
 AGENT = "00000000-0000-4000-a000-00000000cafe"  # has no row
 RUNS_PER_MINUTE = 400
+KEEP_FILE = """
+insert into switchyard.blobs (run_id, owner, purpose, name, media_type, size_bytes, bytes)
+select id, user_id, 'artifact', $2, 'text/plain', octet_length($3::bytea), $3
+from switchyard.runs where id = $1
+"""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,75 @@ async def test_it_reads_and_ends_its_own_runs_alone(backend: Backend, person: Pe
             assert_problem(await stranger.get(f"/api/runs/{run}/events"), 404, "run_not_found")
             assert_problem(await stranger.post(f"/api/runs/{run}/cancel"), 404, "run_not_found")
             assert_problem(await stranger.get(f"/api/runs/{run}/artifacts/a"), 404, "run_not_found")
+
+
+DOORS: list[tuple[str, str, Document]] = [
+    ("GET", "", {}),
+    ("GET", "/events?after=1", {}),
+    ("GET", "/events", {"last-event-id": "1"}),
+    ("GET", "/events?after=1&wait=1", {"accept": "application/json"}),
+    ("GET", "/artifacts/menu.txt", {}),
+    ("POST", "/cancel", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "door", "headers"), DOORS)
+async def test_a_token_opens_no_other_run_of_its_own_user(
+    backend: Backend, method: str, door: str, headers: Document
+) -> None:
+    user = uuid4()
+    async with backend.client(user, key="one") as one, backend.client(user, key="two") as two:
+        first, second = [
+            (await client.post(PATH, json=body(user, stream=False))).json()["runId"] for client in (one, two)
+        ]
+        await backend.chat.server.sql.execute(KEEP_FILE, UUID(second), "menu.txt", b"soup")
+
+        foreign = await one.request(method, f"/api/runs/{second}{door}", headers=headers)
+        own = await two.request(method, f"/api/runs/{second}{door}", headers=headers)
+
+    assert first != second
+    assert_problem(foreign, 404, "run_not_found")
+    assert own.status_code == 200
+
+
+async def test_a_token_does_not_end_a_run_of_its_own_user_that_is_under_way(backend: Backend) -> None:
+    user = uuid4()
+    await backend.chat.model.play({"reply": {"text": "word " * 400, "between_s": 0.02}})
+    async with backend.client(user, key="one") as one, backend.client(user, key="two") as two:
+        begun = await two.post(PATH, json=body(user), headers={"prefer": "respond-async"})
+        run_id = begun.json()["runId"]
+
+        assert_problem(await one.post(f"/api/runs/{run_id}/cancel"), 404, "run_not_found")
+        assert (await two.get(f"/api/runs/{run_id}")).json()["status"] in {"queued", "running"}
+        assert (await two.post(f"/api/runs/{run_id}/cancel")).status_code == 202
+    await backend.chat.model.play()
+
+
+async def test_a_token_in_the_address_opens_its_run_alone(backend: Backend) -> None:
+    user = uuid4()
+    async with backend.client(user, key="one") as one, backend.client(user, key="two") as two:
+        runs = [
+            (await client.post(PATH, json=body(user, stream=False))).json()["runId"] for client in (one, two)
+        ]
+    token = backend.forge.token(user, {"key": "one"})
+
+    async with backend.chat.server.client() as nobody:
+        own, foreign = [await nobody.get(f"/api/runs/{run}/events", params={"token": token}) for run in runs]
+
+    assert messages(own.text)[-1]["type"] == "done"
+    assert_problem(foreign, 404, "run_not_found")
+
+
+async def test_a_run_whose_key_is_no_longer_kept_opens_to_no_token(backend: Backend) -> None:
+    """Keys are kept for 90 days; no token is of a run that old."""
+    user = uuid4()
+    async with backend.client(user) as client:
+        run_id = (await client.post(PATH, json=body(user, stream=False))).json()["runId"]
+        await backend.chat.server.sql.execute(
+            "delete from switchyard.request_keys where run_id = $1", UUID(run_id)
+        )
+
+        assert_problem(await client.get(f"/api/runs/{run_id}"), 404, "run_not_found")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,10 @@ async def balance(person: Person) -> int:
     return left
 
 
+def taken_back(*, after: object) -> Document:
+    return {"type": "retry", "seq": 2, "step": "a", "attempt": 2, "discardAfter": after}
+
+
 async def test_the_other_is_sent_what_it_takes_and_a_token_for_this_run(here: Here, person: Person) -> None:
     here.other.play(Told([BEGUN, done(2, "Hi")]))
 
@@ -247,6 +251,8 @@ async def test_a_run_that_fails_there_fails_here(
         (Told(raw=b"data: no JSON\n\n"), "backend_failed"),
         (Told(raw=b"data: [1]\n\n"), "backend_failed"),
         (Told([BEGUN, {"type": "chunk", "seq": 2, "content": 7}]), "backend_failed"),
+        (Told([BEGUN, taken_back(after=True)]), "backend_failed"),
+        (Told([BEGUN, taken_back(after=2**31)]), "backend_failed"),
         (Told([BEGUN], raw=b"data: " + b"x" * 9_000_000), "backend_failed"),
     ],
 )

@@ -22,14 +22,17 @@ Message = Mapping[str, Any]
 
 TEXT: Final = (str,)
 NUMBER: Final = (int, float)
+COUNT: Final = (int,)
+# Of an event, of a try and of bytes alike; the database has no larger ones.
+LARGEST: Final = 2**31 - 1
 # By the type of a message: what its fields may be.
 FIELDS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "chunk": {"content": TEXT, "step": TEXT},
     "tool_call": {"step": TEXT, "name": TEXT, "arguments": (dict, list, str)},
     "tool_result": {"step": TEXT, "name": TEXT, "ok": (bool,), "result": (object,), "error": TEXT},
     "progress": {"fraction": NUMBER, "note": TEXT},
-    "artifact": {"name": TEXT, "mediaType": TEXT, "size": (int,)},
-    "retry": {"step": TEXT, "attempt": (int,), "discardAfter": (int,)},
+    "artifact": {"name": TEXT, "mediaType": TEXT, "size": COUNT},
+    "retry": {"step": TEXT, "attempt": COUNT, "discardAfter": COUNT},
 }
 NEEDED: Final[Mapping[str, str]] = {"chunk": "content", "artifact": "name", "retry": "discardAfter"}
 ENVELOPE: Final = frozenset({"type", "runId", "seq", RELAYED})
@@ -45,7 +48,7 @@ def is_terminal(message: Message) -> bool:
 def number_of(message: Message) -> int | None:
     """Its number there; None if it is no event of the run."""
     seq = message.get("seq")
-    return seq if type(seq) is int and seq > 0 else None
+    return seq if type(seq) is int and 0 < seq <= LARGEST else None
 
 
 def event_of(message: Message) -> tuple[str, dict[str, Json]] | None:
@@ -62,8 +65,15 @@ def event_of(message: Message) -> tuple[str, dict[str, Json]] | None:
     data = {
         name: message[name]
         for name, kinds in fields.items()
-        if name in message and isinstance(message[name], kinds)
+        if name in message and _is_one(message[name], of=kinds)
     }
     if (needed := NEEDED.get(type_)) is not None and needed not in data:
         raise Refused("malformed_message", BackendFailed(FAILED))
     return type_, data
+
+
+def _is_one(value: object, *, of: tuple[type, ...]) -> bool:
+    """JSON has no subclasses: `true` is no number."""
+    if object in of:
+        return True
+    return type(value) in of and (not isinstance(value, int) or of != COUNT or 0 <= value <= LARGEST)

@@ -164,7 +164,9 @@ class Relay:
         if (event := event_of(message)) is not None:
             type_, data = event
             if type_ == "retry":
-                data |= {"discardAfter": (await self._ctx.relayed(upto=int(str(data["discardAfter"]))))[0]}
+                after = data["discardAfter"]
+                assert isinstance(after, int)  # noqa: S101 - as the message was read
+                data |= {"discardAfter": (await self._ctx.relayed(upto=after))[0]}
             if type_ == "artifact":
                 data = await self._kept(data)
             await self._ctx.relay(type_, data, number=number)

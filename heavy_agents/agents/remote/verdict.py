@@ -64,10 +64,10 @@ def failure_of(error: Document) -> Exception:
 
 
 def usage_of(told: object) -> Usage:
-    """What a run has used, as far as it can be read; negative and absurd counts are none."""
+    """What a run has used, as far as it can be read; truths, negative and absurd counts are none."""
     if not isinstance(told, dict):
         return Usage()
-    counts: dict[str, Json] = {name: n for name, n in told.items() if isinstance(n, int) and 0 <= n < 10**12}
+    counts: dict[str, Json] = {name: n for name, n in told.items() if type(n) is int and 0 <= n < 10**12}
     return Usage.from_json(counts)
 
 
