@@ -256,45 +256,6 @@ Deno.test("a client that leaves pays once, for what the model was read to its en
   assert.deepEqual(await balance(who), { balance: 99, held: 0 });
 });
 
-Deno.test("a key answers once, whole or streamed, and is charged once", async () => {
-  const who = await person();
-  const agentId = await agent(who);
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine");
-
-  await answered(await ask(who, bodyOf(agentId), key));
-  const { detail } = await problem(await ask(who, bodyOf(agentId), key), 422, "key_conflict");
-  await problem(await ask(who, bodyOf(agentId, "hello", { stream: true }), key), 422, "key_conflict");
-
-  assert.match(detail, /answered before/);
-  assert.equal((await calls()).length, 1);
-  assert.deepEqual(await kinds(who), ["hold", "settle"]);
-});
-
-Deno.test("of many requests at once with one key one is answered", async () => {
-  const who = await person();
-  const agentId = await agent(who);
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine", { before_first_s: 0.1 });
-
-  const answers = await Promise.all(Array.from({ length: 5 }, () => ask(who, bodyOf(agentId), key)));
-
-  const statuses = answers.map(({ status }) => status).sort();
-  await Promise.all(answers.map((each) => each.body?.cancel()));
-  assert.deepEqual(statuses, [200, 422, 422, 422, 422]);
-  assert.equal((await calls()).length, 1);
-  assert.deepEqual(await kinds(who), ["hold", "settle"]);
-});
-
-Deno.test("two users may use one key", async () => {
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine");
-
-  for (const who of [await person(), await person()]) {
-    await answered(await ask(who, bodyOf(await agent(who)), key));
-  }
-});
-
 Deno.test("an account is never taken below zero by many at once", async () => {
   const who = await person({ balance: 3 });
   const agentId = await agent(who);
