@@ -169,6 +169,28 @@ Deno.test("a row that is wrong is refused before anything is held", async () => 
 });
 
 for (
+  const [name, fields] of Object.entries({
+    "is too long for the agent": { config: { context_tokens: 1200 }, max_tokens: 200 },
+    "costs more than an answer may": { price: { flat: 1, per_1k_tokens: 1, ceiling: 2 } },
+  })
+) {
+  Deno.test(`a conversation that ${name} is refused before a stream and a hold`, async () => {
+    const who = await person();
+    const agentId = await agent(who, fields);
+    await say("fine");
+
+    for (const stream of [false, true]) {
+      const refused = await ask(who, bodyOf(agentId, "long ".repeat(4000), { stream }));
+      const { errors } = await problem(refused, 422, "invalid_body");
+      assert.equal(errors[0].field, "messages");
+    }
+
+    assert.deepEqual(await kinds(who), []);
+    assert.deepEqual(await calls(), []);
+  });
+}
+
+for (
   const [name, fault] of Object.entries({
     "answers 500": { kind: "status", status: 500 },
     "refuses the key": { kind: "status", status: 401 },

@@ -136,6 +136,19 @@ Deno.test("nothing is called for a key that was used before", async () => {
   assert.deepEqual(site.asked, []);
 });
 
+Deno.test("nothing is called for a conversation that is refused, and no stream begins", async () => {
+  await using project = withFunction("webhook", { url: `${WEB}/x` });
+  project.agent = { ...project.agent, config: { context_tokens: 1200 }, max_tokens: 200 };
+  const site = project.world.at(WEB, () => json({}));
+
+  const messages = [{ role: "user", content: "weather ".repeat(2000) }];
+  const answer = await project.app()(await project.request({ messages, stream: true }));
+
+  assert.deepEqual([answer.status, (await answer.json()).code], [422, "invalid_body"]);
+  assert.deepEqual(site.asked, []);
+  assert.ok(!project.named().includes("credits_hold"));
+});
+
 Deno.test("only public addresses are public", () => {
   const open = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"];
   const closed = [
