@@ -122,7 +122,7 @@ class Answering:
                 f"an agent of kind {snapshot.kind!r} needs a run; its owner must set is_heavy"
             )
         plan = await asyncio.to_thread(read_plan, snapshot, default_model=self._default_model)
-        if not any(each.role == "user" and each.content.strip() for each in question.messages):
+        if not question.newest.strip():
             raise InvalidBody([FieldError("messages", "wants at least one of role user with a text")])
         functions = question.agent.functions
         fired = await asyncio.to_thread(fire, functions, question.newest) if functions else Fired()

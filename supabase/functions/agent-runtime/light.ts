@@ -1,13 +1,13 @@
 // How a light agent is answered: held for, its functions carried out, the model asked, the answer charged.
 //
-// What can be refused is refused before the hold, and nothing is done before it: whoever cannot pay or sends a
-// key again causes nothing. Once it is held the work goes on without the client, is charged before its last word
-// is sent, and released if it came to nothing.
+// What can be refused is refused before the hold, and nothing is done before it: whoever cannot pay or sends
+// a key again causes nothing. Once it is held the work goes on without the client, is charged before its last
+// word is sent, and released if it came to nothing.
 
 import { HeavyError, internalError, invalidBody, type JsonObject } from "../_shared/errors.ts";
 import { type Hold, NOTHING_HELD, Purse } from "./credits.ts";
 import { estimateTokens } from "./estimate.ts";
-import { type AgentFunction, type Firing, firingOf, newestOf } from "./firing.ts";
+import { type Firing, firingOf, newestOf, readFunctions } from "./firing.ts";
 import { carryOut } from "./functions.ts";
 import { Model, type Prompt } from "./model.ts";
 import { type Plan, readPlan } from "./plan.ts";
@@ -33,7 +33,7 @@ export type Work = (tell: (text: string) => void) => Promise<Answer>;
 export async function begin(room: Room, asked: Asked, row: JsonObject): Promise<Work> {
   checkAsked(asked);
   const price = parsePrice(row["price"] ?? {});
-  const firing = firingOf((row["functions"] ?? []) as unknown as AgentFunction[], asked.body.messages);
+  const firing = firingOf(readFunctions((row["functions"] ?? []) as JsonObject[]), asked.body.messages);
   const plan = readPlan(row, room.settings);
   const model = firing.reply === null ? modelOf(room) : null;
   if (model !== null) promptFor(room, asked, { plan, price, notes: [] });

@@ -162,7 +162,10 @@ Deno.test("a row that is wrong is refused before anything is held", async () => 
   ) {
     await problem(await ask(who, bodyOf(await agent(who, fields))), 503, "not_configured");
   }
-  await problem(await ask(who, bodyOf(await agent(who), " ")), 422, "invalid_body");
+  const agentId = await agent(who);
+  await problem(await ask(who, bodyOf(agentId, " ")), 422, "invalid_body");
+  const messages = [{ role: "user", content: "hello" }, { role: "user", content: " " }];
+  await problem(await ask(who, { agentId, messages }), 422, "invalid_body");
 
   assert.deepEqual(await kinds(who), []);
   assert.deepEqual(await calls(), []);
