@@ -155,6 +155,7 @@ Deno.test("a row that is wrong is refused before anything is held", async () => 
     const fields of [
       { price: { flat: -1 } },
       { price: { hourly: 1 } },
+      { price: "free" },
       { kind: "forecast" },
       { config: { wings: 2 } },
       { temperature: 9 },
