@@ -80,8 +80,9 @@ function fromTheWeb(text: string): string {
 function transformed(template: Json, message: string): string {
   if (typeof template !== "string" || template.trim() === "") throw new OutboundFailed("it has no template");
   const parts = template.split(MESSAGE);
+  const count = parts.length - 1;
   // However often the message is asked for, what comes of it is no longer than an answer may be.
-  if (template.length + parts.length * message.length > MAX_CHARS) throw new OutboundFailed("it is too long");
+  if (template.length + count * message.length > MAX_CHARS) throw new OutboundFailed("it is too long");
   return parts.join(message);
 }
 

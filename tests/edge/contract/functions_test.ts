@@ -109,6 +109,22 @@ Deno.test("a text is put before the model under the function's name", async () =
   assert.equal(note, `# Reminder\n\nThey said: ${twice} Twice: ${twice}`);
 });
 
+Deno.test("what a template makes is as long as 64000 characters, and no longer", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  const config = { template: "{{message}}" };
+  await agentFunction(agentId, { function_type: "data_transform", trigger_keywords: ["go"], config });
+  const longest = 64_000 - config.template.length;
+
+  for (const [chars, wanted] of [[longest, longest], [longest + 1, "failed"]] as const) {
+    await say("fine");
+    await answered(await ask(who, bodyOf(agentId, "go ".padEnd(chars, "x"))));
+    const [note] = await notes();
+    const told = note!.slice("# weather\n\n".length);
+    assert.equal(told.startsWith("The function failed.") ? "failed" : told.length, wanted);
+  }
+});
+
 Deno.test("functions come in their order, and those that are off do not", async () => {
   const who = await person();
   const agentId = await agent(who);
