@@ -1,7 +1,9 @@
 """One light answer from its hold to its settlement, and what ends it early.
 
 What is refused is refused before anything is held, and the hold comes before anything is called or asked: a
-key that was used calls nothing. What the model has said in full is charged; if it fails, that is released.
+key that was used calls nothing. What the model has said in full is charged. If it fails, that is released,
+and the key may try again: under `light:<key>` first, then `light:<n>:<key>`, for what was released is never
+charged.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ KIND: Final = "chat"
 # From the hold to the end: well below the age at which a hold counts as forgotten.
 LIMIT_S: Final = 300.0
 REPLY_CREDITS: Final = 1
-ANSWERED_BEFORE: Final = "this request was answered before; its answer is not kept, use a new Idempotency-Key"
+MAX_HOLDS: Final = 20
+ANSWERED: Final = "this request was answered before; its answer is not kept, use a new Idempotency-Key"
+ANSWERING: Final = "this request is being answered; send it again in a while, or use a new Idempotency-Key"
+USED_UP: Final = "this Idempotency-Key was used too often without success; use a new one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class Answering:
                 f"an agent of kind {snapshot.kind!r} needs a run; its owner must set is_heavy"
             )
         plan = await asyncio.to_thread(read_plan, snapshot, default_model=self._default_model)
-        if not any(each.role == "user" and each.content.strip() for each in question.messages):
+        if not question.newest.strip():
             raise InvalidBody([FieldError("messages", "wants at least one of role user with a text")])
         functions = question.agent.functions
         fired = await asyncio.to_thread(fire, functions, question.newest) if functions else Fired()
@@ -128,13 +133,18 @@ class Answering:
         return Work(question, plan, fired, await self._held(question, amount=held))
 
     async def _held(self, question: Question, *, amount: int) -> str | None:
+        """What nobody has held before: of those with one key at once, one gets it."""
         if not self._is_charged or amount < 1:
             return None
-        key = f"light:{question.key or new_token()}"
-        held = await self._account.hold(question.user_id, key=key, amount=amount)
-        if not held.is_new:
-            raise KeyConflict(ANSWERED_BEFORE)
-        return key
+        key = question.key or new_token()
+        for number in range(1, MAX_HOLDS + 1):
+            name = f"light:{key}" if number == 1 else f"light:{number}:{key}"
+            held = await self._account.hold(question.user_id, key=name, amount=amount)
+            if held.is_new:
+                return name
+            if held.charged != 0:
+                raise KeyConflict(ANSWERING if held.charged is None else ANSWERED)
+        raise KeyConflict(USED_UP)
 
     async def answer(self, work: Work, answer: LightAnswer) -> None:
         """Always ends `answer`, and its hold unless the database is away."""

@@ -2,6 +2,9 @@
 
 A function fires when one of its keywords stands in the last message of the user as whole words, whatever
 their case. The first `conditional` that fires ends the request with its reply; those before it are called.
+One without a reply is as if it were not there.
+
+`tests/golden/functions.json` holds this and the edge function to one table.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ class FunctionType(StrEnum):
     WEBHOOK = "webhook"
 
 
+TYPES: Final = frozenset(each.value for each in FunctionType)
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     name: str
@@ -39,8 +45,8 @@ class Function:
         """What a `conditional` answers; None for the others, and for one that says nothing."""
         if self.type is not FunctionType.CONDITIONAL:
             return None
-        text = self.config.get("response", self.config.get("reply"))
-        return text if isinstance(text, str) and text.strip() else None
+        texts = (self.config.get("response"), self.config.get("reply"))
+        return next((text for text in texts if isinstance(text, str) and text.strip()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,19 @@ class Fired:
 
 # Any: rows as the database's JSON gives them.
 def read_functions(rows: Iterable[Mapping[str, Any]]) -> tuple[Function, ...]:
-    return tuple(
-        Function(
-            name=row["name"],
-            type=FunctionType(row["function_type"]),
-            keywords=tuple(word for each in row["trigger_keywords"] or () if (word := (each or "").strip())),
-            config=row["config"] if isinstance(row["config"], dict) else {},
-        )
-        for row in rows
+    """Rows of a type that is not one of ours are left out: the table may be an app's own."""
+    return tuple(_function(row) for row in rows if row["function_type"] in TYPES)
+
+
+# Any: as above.
+def _function(row: Mapping[str, Any]) -> Function:
+    type_ = FunctionType(row["function_type"])
+    name, keywords, config = row["name"], row["trigger_keywords"] or (), row["config"]
+    return Function(
+        name=type_.value if name is None else name,
+        type=type_,
+        keywords=tuple(word for each in keywords if (word := (each or "").strip())),
+        config=config if isinstance(config, dict) else {},
     )
 
 

@@ -51,7 +51,7 @@ async def test_a_settlement_nobody_heard_of_is_an_answer_charged_once(
     assert await ledger(chat.server, person) == [("hold", 0), ("settle", -3)]
 
 
-async def test_a_hold_nobody_heard_of_is_released_and_its_key_is_used_up(
+async def test_a_hold_nobody_heard_of_is_released_and_its_key_is_answered_then(
     chat: ChatServer, relay: Forgetful, person: Person, database_url: str
 ) -> None:
     agent = await light_agent(chat, person.id, price={"flat": 3})
@@ -62,12 +62,14 @@ async def test_a_hold_nobody_heard_of_is_released_and_its_key_is_used_up(
     again = await ask_runtime(person, agent, headers=KEY)
     async with talking(database_url, size=1) as sql:
         await Expiry(sql.database, after_s=0).release()
+    called = len(chat.model.log.calls)
+    later = await ask_runtime(person, agent, headers=KEY)
 
     assert_problem(lost, 503, "database_unavailable")
-    assert_problem(again, 422, "key_conflict")
-    assert held == (10, 3)
-    assert await money(chat.server, person) == (10, 0)
-    assert chat.model.log.calls == []
+    assert "is being answered" in assert_problem(again, 422, "key_conflict")["detail"]
+    assert (held, called) == ((10, 3), 0)
+    assert (later.status_code, later.json()["creditsUsed"]) == (200, 3)
+    assert await money(chat.server, person) == (7, 0)
 
 
 @pytest.mark.parametrize(

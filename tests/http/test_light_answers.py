@@ -119,6 +119,22 @@ async def test_a_key_answers_once(chat: ChatServer, person: Person) -> None:
     assert await money(chat.server, person) == (999, 0)
 
 
+async def test_a_key_whose_answer_failed_is_answered_when_it_is_sent_again(
+    chat: ChatServer, person: Person
+) -> None:
+    agent, headers = await light_agent(chat, person.id), {"idempotency-key": "order-1"}
+    await chat.model.play(
+        {"times": 1, "reply": {"fault": {"kind": "status", "status": 400}}}, {"reply": {"text": "fine"}}
+    )
+
+    failed, again, once_more = [await ask_runtime(person, agent, headers=headers) for _ in range(3)]
+
+    assert_problem(failed, 503, "model_unavailable")
+    assert (again.status_code, again.json()["creditsUsed"]) == (200, 1)
+    assert "answered before" in assert_problem(once_more, 422, "key_conflict")["detail"]
+    assert await ledger(chat.server, person) == [("hold", 0), ("release", 0), ("hold", 0), ("settle", -1)]
+
+
 async def test_tokens_are_paid_for_up_to_the_ceiling(chat: ChatServer, person: Person) -> None:
     agent = await light_agent(chat, person.id, price={"flat": 1, "per_1k_tokens": 2, "ceiling": 9})
     await chat.model.play(

@@ -1,7 +1,8 @@
 // A user's credits, held before anything is done for them and closed once, by the request's key.
 //
-// An answer is held for under `light:<key>`, a run under `heavy:<n>:<key>`, so that a key which paid for one never
-// pays for the other; n is 1, or higher once the holds before it were released.
+// An answer is held for under `light:<key>`, then `light:<n>:<key>`, a run under `heavy:<n>:<key>`, so that a
+// key which paid for one never pays for the other; n counts from 1, and goes on once the holds before it were
+// released.
 
 import type { Database } from "../_shared/database.ts";
 import { HeavyError, type JsonObject } from "../_shared/errors.ts";
@@ -11,7 +12,8 @@ const TRIES = 3;
 const PAUSE_MS = 300;
 const MOST_HOLDS = 20;
 const USED_UP = "this Idempotency-Key was used too often without success; use a new one";
-const ANSWERED = "this request was answered before; its answer is not kept, use a new key";
+const ANSWERED = "this request was answered before; its answer is not kept, use a new Idempotency-Key";
+const ANSWERING = "this request is being answered; send it again in a while, or use a new Idempotency-Key";
 
 interface Held {
   is_new: boolean;
@@ -42,11 +44,9 @@ export class Purse {
     private readonly userId: string,
   ) {}
 
-  /** Throws `insufficient_credits`; `key_conflict` when the key was used for an answer before. */
+  /** Throws `insufficient_credits`; `key_conflict` when the key has an answer, or is getting one. */
   async holdForAnswer(key: string, credits: number, agentId: string): Promise<Hold> {
-    const name = `light:${key}`;
-    const held = await this.hold(name, credits);
-    if (!held.is_new) throw new HeavyError("key_conflict", ANSWERED);
+    const name = await this.newName(key, credits);
     return {
       settle: (due, usage = {}) => {
         const args = { p_credits: due, p_agent_id: agentId, p_usage: usage };
@@ -54,6 +54,19 @@ export class Purse {
       },
       release: () => this.release(name),
     };
+  }
+
+  /** What is held now, and was by nobody before: of those with one key at once, one gets it. */
+  private async newName(key: string, credits: number): Promise<string> {
+    for (let n = 1; n <= MOST_HOLDS; n++) {
+      const name = n === 1 ? `light:${key}` : `light:${n}:${key}`;
+      const held = await this.hold(name, credits);
+      if (held.is_new) return name;
+      if (held.charged !== 0) {
+        throw new HeavyError("key_conflict", held.charged === null ? ANSWERING : ANSWERED);
+      }
+    }
+    throw new HeavyError("key_conflict", USED_UP);
   }
 
   /** Throws `insufficient_credits`. A run that is joined by its key is paid for once. */

@@ -1,4 +1,6 @@
 // Which of an agent's functions fire, and whether one of them ends the request. Pure.
+//
+// `tests/golden/functions.json` holds this and the backend (`heavy_agents/edge/functions.py`) to one table.
 
 import type { Json, JsonObject } from "../_shared/errors.ts";
 import type { Message } from "./execute_body.ts";
@@ -18,16 +20,46 @@ export interface Firing {
   reply: string | null;
 }
 
+const TYPES: ReadonlySet<Json | undefined> = new Set([
+  "api_call",
+  "conditional",
+  "data_transform",
+  "webhook",
+]);
 // Of a message, which may be two million characters: whoever wants a function says so at the beginning.
 const MAX_MESSAGE_CHARS = 20_000;
 
-/** Those with a keyword in the newest message of the user, in their order, up to the first that replies. */
+/** Rows of a type that is not one of ours are left out: the table may be an app's own. */
+export function readFunctions(rows: readonly JsonObject[]): AgentFunction[] {
+  return rows.filter((row) => TYPES.has(row["function_type"])).map(readFunction);
+}
+
+function readFunction(
+  { name = null, function_type, trigger_keywords, config = null }: JsonObject,
+): AgentFunction {
+  const type = function_type as FunctionType;
+  const words = Array.isArray(trigger_keywords) ? trigger_keywords : [];
+  return {
+    name: typeof name === "string" ? name : type,
+    function_type: type,
+    trigger_keywords: words.filter((each) => typeof each === "string"),
+    config: typeof config === "object" && config !== null && !Array.isArray(config) ? config : {},
+  };
+}
+
+/**
+ * Those with a keyword in the newest message of the user, in their order, up to the first that replies. A
+ * conditional without a reply is as if it were not there.
+ */
 export function firingOf(functions: readonly AgentFunction[], messages: readonly Message[]): Firing {
   const message = newestOf(messages).slice(0, MAX_MESSAGE_CHARS);
   const fired = functions.filter((each) => each.trigger_keywords.some((keyword) => isIn(keyword, message)));
   const end = fired.findIndex((each) => replyOf(each) !== null);
-  if (end < 0) return { functions: fired, reply: null };
-  return { functions: fired.slice(0, end), reply: replyOf(fired[end]) };
+  const before = end < 0 ? fired : fired.slice(0, end);
+  return {
+    functions: before.filter((each) => each.function_type !== "conditional"),
+    reply: replyOf(fired[end]),
+  };
 }
 
 export function newestOf(messages: readonly Message[]): string {
@@ -44,6 +76,6 @@ function isIn(keyword: string, message: string): boolean {
 
 function replyOf(each: AgentFunction | undefined): string | null {
   if (each?.function_type !== "conditional") return null;
-  const reply: Json = each.config["response"] ?? each.config["reply"] ?? null;
-  return typeof reply === "string" && reply.trim() !== "" ? reply : null;
+  const texts = [each.config["response"], each.config["reply"]];
+  return texts.find((text): text is string => typeof text === "string" && text.trim() !== "") ?? null;
 }

@@ -9,18 +9,17 @@ import type { AgentFunction } from "./firing.ts";
 import { ask, OutboundFailed } from "./outbound.ts";
 
 const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
-// Of the connection, or of whoever would speak for somebody else.
+// Of the connection, or of whoever would speak for somebody else; with those that begin with `proxy-`.
 const NOT_SENT = new Set([
   "connection",
   "content-length",
   "cookie",
   "host",
-  "proxy-authorization",
   "te",
   "transfer-encoding",
   "upgrade",
 ]);
-const HEADER_NAME = /^[A-Za-z0-9-]{1,100}$/;
+const HEADER_NAME = /^[a-z0-9_-]{1,100}$/;
 const JSON_TYPE = { "content-type": "application/json" };
 
 const MESSAGE = "{{message}}";
@@ -81,8 +80,9 @@ function fromTheWeb(text: string): string {
 function transformed(template: Json, message: string): string {
   if (typeof template !== "string" || template.trim() === "") throw new OutboundFailed("it has no template");
   const parts = template.split(MESSAGE);
+  const count = parts.length - 1;
   // However often the message is asked for, what comes of it is no longer than an answer may be.
-  if (template.length + parts.length * message.length > MAX_CHARS) throw new OutboundFailed("it is too long");
+  if (template.length + count * message.length > MAX_CHARS) throw new OutboundFailed("it is too long");
   return parts.join(message);
 }
 
@@ -91,23 +91,33 @@ function urlOf(config: JsonObject): string {
   return config["url"];
 }
 
-function requestOf({ method = null, headers = {}, body = null }: JsonObject): RequestInit {
-  const wanted = typeof method === "string" ? method.toUpperCase() : body === null ? "GET" : "POST";
-  if (!METHODS.has(wanted)) throw new OutboundFailed("its method is not one of those taken");
-  const own = headersOf(headers);
-  if (body === null || wanted === "GET") return { method: wanted, headers: own };
-  const isText = typeof body === "string";
-  const sent = isText ? own : { ...JSON_TYPE, ...own };
-  return { method: wanted, headers: sent, body: isText ? body : JSON.stringify(body) };
+/** Throws when its method is none of those taken; headers that may not be sent are left out. */
+export function requestOf(
+  { method: configured = null, headers = null, body = null }: JsonObject,
+): RequestInit {
+  const hasBody = body !== null && body !== "";
+  const method = configured === null || configured === "" ? (hasBody ? "POST" : "GET") : configured;
+  if (typeof method !== "string" || !METHODS.has(method.toUpperCase())) {
+    throw new OutboundFailed("its method is not one of those taken");
+  }
+  const request = { method: method.toUpperCase(), headers: headersOf(headers) };
+  if (!hasBody || request.method === "GET") return request;
+  return {
+    ...request,
+    headers: { ...JSON_TYPE, ...request.headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  };
 }
 
 function headersOf(headers: Json): Record<string, string> {
-  if (typeof headers !== "object" || headers === null) return {};
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers)) return {};
   const lines = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);
-  const sent = lines.filter(([name, value]) =>
-    HEADER_NAME.test(name) && !NOT_SENT.has(name) && isPlain(value)
-  );
-  return Object.fromEntries(sent.map(([name, value]) => [name, String(value)]));
+  const sent = lines.filter(([name, value]) => isSent(name) && isPlain(value));
+  return Object.fromEntries(sent.map(([name, value]) => [name, String(value).trim()]));
+}
+
+function isSent(name: string): boolean {
+  return HEADER_NAME.test(name) && !NOT_SENT.has(name) && !name.startsWith("proxy-");
 }
 
 function isPlain(value: Json): boolean {

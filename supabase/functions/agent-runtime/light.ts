@@ -1,14 +1,15 @@
 // How a light agent is answered: held for, its functions carried out, the model asked, the answer charged.
 //
-// Nothing is done before the hold, so whoever cannot pay or sends a key again causes nothing. Once it is held the
-// work goes on without the client, is charged before its last word is sent, and released if it came to nothing.
+// What can be refused is refused before the hold, and nothing is done before it: whoever cannot pay or sends
+// a key again causes nothing. Once it is held the work goes on without the client, is charged before its last
+// word is sent, and released if it came to nothing.
 
 import { HeavyError, internalError, invalidBody, type JsonObject } from "../_shared/errors.ts";
 import { type Hold, NOTHING_HELD, Purse } from "./credits.ts";
 import { estimateTokens } from "./estimate.ts";
-import { type AgentFunction, type Firing, firingOf, newestOf } from "./firing.ts";
+import { type Firing, firingOf, newestOf, readFunctions } from "./firing.ts";
 import { carryOut } from "./functions.ts";
-import { Model } from "./model.ts";
+import { Model, type Prompt } from "./model.ts";
 import { type Plan, readPlan } from "./plan.ts";
 import { chargeOf, parsePrice, type Price } from "./price.ts";
 import { promptOf } from "./prompt.ts";
@@ -32,9 +33,10 @@ export type Work = (tell: (text: string) => void) => Promise<Answer>;
 export async function begin(room: Room, asked: Asked, row: JsonObject): Promise<Work> {
   checkAsked(asked);
   const price = parsePrice(row["price"] ?? {});
-  const firing = firingOf((row["functions"] ?? []) as unknown as AgentFunction[], asked.body.messages);
+  const firing = firingOf(readFunctions((row["functions"] ?? []) as JsonObject[]), asked.body.messages);
   const plan = readPlan(row, room.settings);
   const model = firing.reply === null ? modelOf(room) : null;
+  if (model !== null) promptFor(room, asked, { plan, price, notes: [] });
   const credits = firing.reply === null ? price.ceiling : REPLY_CREDITS;
   const hold = await holdFor(room, asked, credits);
   const began = room.world.clock.monotonicMs();
@@ -94,6 +96,15 @@ function modelOf(room: Room): Model {
   return new Model(modelUrl, modelKey, room.world);
 }
 
+/** Throws `invalid_body` when the conversation is too long for the agent or its price. */
+function promptFor(
+  { settings }: Room,
+  { body: { messages } }: Asked,
+  { plan, price, notes }: { plan: Plan; price: Price; notes: readonly string[] },
+): Prompt {
+  return promptOf(plan, { messages, notes, price: settings.creditsOwner === "off" ? null : price });
+}
+
 function holdFor(room: Room, asked: Asked, credits: number): Promise<Hold> {
   if (room.settings.creditsOwner === "off" || credits < 1) return Promise.resolve(NOTHING_HELD);
   return new Purse(room.database, room.world, asked.caller.userId).holdForAnswer(
@@ -127,11 +138,10 @@ class Asking {
   constructor(private readonly room: Room, private readonly asked: Asked, private readonly task: Task) {}
 
   async answer(tell: (text: string) => void): Promise<{ response: string; used: Used }> {
-    const { plan, firing, model } = this.task;
-    const { world, limits, settings } = this.room;
+    const { plan, price, firing, model } = this.task;
+    const { world, limits } = this.room;
     const notes = await carryOut(world, firing.functions, occasionOf(this.asked));
-    const price = settings.creditsOwner === "off" ? null : this.task.price;
-    const prompt = promptOf(plan, { messages: this.asked.body.messages, notes, price });
+    const prompt = promptFor(this.room, this.asked, { plan, price, notes });
     const ending = new AbortController();
     const leftMs = Math.max(this.asked.beganMs + limits.lightMs - world.clock.monotonicMs(), 0);
     const timer = setTimeout(() => ending.abort(), leftMs);

@@ -8,7 +8,7 @@ import type { World } from "../_shared/world.ts";
 import { isPublic } from "./addresses.ts";
 
 const WITHIN_MS = 10_000;
-const MAX_BYTES = 64 * 1024;
+const MAX_BYTES = 64_000;
 const MAX_URL_CHARS = 8192;
 // deno-lint-ignore no-control-regex
 const UNSAFE = /[\x00-\x20\x7f\\]/;
@@ -20,11 +20,16 @@ const PRIVATE_SUFFIXES = [".localhost", ".localdomain", ".local", ".internal", "
 /** It may not be asked, or did not answer well; `message` is our own word for it and holds no address. */
 export class OutboundFailed extends Error {}
 
-/** The text of a 2xx answer. */
-export async function ask(world: World, url: string, request: RequestInit): Promise<string> {
+/** The text of a 2xx answer; name, answer and all within `withinMs`. */
+export async function ask(
+  world: World,
+  url: string,
+  request: RequestInit,
+  withinMs = WITHIN_MS,
+): Promise<string> {
   const target = readTarget(url);
-  const signal = AbortSignal.timeout(WITHIN_MS);
-  await checkAddresses(world, target.hostname);
+  const signal = AbortSignal.timeout(withinMs);
+  await checkAddresses(world, target.hostname, signal);
   let answer: Response;
   try {
     answer = await world.fetch(target, { ...request, redirect: "manual", signal });
@@ -58,10 +63,18 @@ export function readTarget(url: string): URL {
   return target;
 }
 
-async function checkAddresses(world: World, host: string): Promise<void> {
-  const found = await world.resolve(host).catch(() => [] as string[]);
+async function checkAddresses(world: World, host: string, signal: AbortSignal): Promise<void> {
+  const found = await until(signal, world.resolve(host)).catch(() => [] as string[]);
   if (found.length === 0) throw new OutboundFailed("its name is not known");
   if (!found.every(isPublic)) throw new OutboundFailed("its name leads into a private network");
+}
+
+/** What `work` comes to, or why it is not waited for any longer. */
+function until<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  signal.addEventListener("abort", stop);
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", stop));
 }
 
 async function textOf(answer: Response): Promise<string> {

@@ -16,9 +16,8 @@ export interface Price {
 
 /** The price on an agent's row; an absent ceiling is the flat price. Throws `not_configured`. */
 export function parsePrice(stored: Json): Price {
-  const parts: JsonObject = typeof stored === "object" && stored !== null && !Array.isArray(stored)
-    ? stored
-    : {};
+  if (typeof stored !== "object" || stored === null || Array.isArray(stored)) throw wrong("is no object");
+  const parts: JsonObject = stored;
   const unknown = Object.keys(parts).sort().find((name) => !PARTS.has(name));
   if (unknown !== undefined) throw wrong(`has an unknown part '${unknown}'`);
   const flat = creditsIn(parts, "flat", 1);

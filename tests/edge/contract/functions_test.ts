@@ -16,6 +16,7 @@ import {
   person,
   say,
   seenByCanary,
+  sql,
   streamed,
 } from "./ground.ts";
 
@@ -108,6 +109,22 @@ Deno.test("a text is put before the model under the function's name", async () =
   assert.equal(note, `# Reminder\n\nThey said: ${twice} Twice: ${twice}`);
 });
 
+Deno.test("what a template makes is as long as 64000 characters, and no longer", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  const config = { template: "{{message}}" };
+  await agentFunction(agentId, { function_type: "data_transform", trigger_keywords: ["go"], config });
+  const longest = 64_000 - config.template.length;
+
+  for (const [chars, wanted] of [[longest, longest], [longest + 1, "failed"]] as const) {
+    await say("fine");
+    await answered(await ask(who, bodyOf(agentId, "go ".padEnd(chars, "x"))));
+    const [note] = await notes();
+    const told = note!.slice("# weather\n\n".length);
+    assert.equal(told.startsWith("The function failed.") ? "failed" : told.length, wanted);
+  }
+});
+
 Deno.test("functions come in their order, and those that are off do not", async () => {
   const who = await person();
   const agentId = await agent(who);
@@ -128,6 +145,65 @@ Deno.test("functions come in their order, and those that are off do not", async 
   await answered(await ask(who, bodyOf(agentId, "go")));
 
   assert.deepEqual(await notes(), ["# first\n\nfirst", "# second\n\nsecond"]);
+});
+
+Deno.test("a conditional without a reply is as if it were not there", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  for (const config of [{}, { response: " " }]) {
+    await agentFunction(agentId, { function_type: "conditional", trigger_keywords: ["go"], config });
+  }
+  await say("fine");
+
+  assert.equal((await answered(await ask(who, bodyOf(agentId, "go")))).response, "fine");
+  assert.deepEqual(await notes(), []);
+});
+
+Deno.test("a response that is null leaves the word to the reply", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  await agentFunction(agentId, {
+    function_type: "conditional",
+    trigger_keywords: [null, "go"],
+    config: { response: null, reply: "Hi!" },
+  });
+  await say("from the model");
+
+  assert.equal((await answered(await ask(who, bodyOf(agentId, "go")))).response, "Hi!");
+});
+
+Deno.test("a config that is null is a function that says so, and no broken agent", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  await agentFunction(agentId, { function_type: "data_transform", trigger_keywords: ["go"] });
+  await agentFunction(agentId, { function_type: "conditional", trigger_keywords: ["go"] });
+  await sql("update public.agent_functions set config = 'null'::jsonb where agent_id = $1", agentId);
+  await say("fine");
+
+  assert.equal((await answered(await ask(who, bodyOf(agentId, "go")))).response, "fine");
+  const heard = await notes();
+  assert.equal(heard.length, 1);
+  assert.match(heard[0]!, /^# weather\n\nThe function failed\./);
+});
+
+Deno.test("a type of the app's own is left out", async () => {
+  const who = await person();
+  const agentId = await agent(who);
+  const rule = "agent_functions_function_type_check";
+  const allowed = "('api_call', 'conditional', 'data_transform', 'webhook')";
+  await say("fine");
+  await sql(`alter table public.agent_functions drop constraint ${rule}`);
+  try {
+    await agentFunction(agentId, { function_type: "send_email", trigger_keywords: ["go"] });
+
+    assert.equal((await answered(await ask(who, bodyOf(agentId, "go")))).response, "fine");
+    assert.deepEqual(await notes(), []);
+  } finally {
+    await sql("delete from public.agent_functions where agent_id = $1", agentId);
+    await sql(
+      `alter table public.agent_functions add constraint ${rule} check (function_type in ${allowed})`,
+    );
+  }
 });
 
 const HOST = new URL(CANARY_URL).host;

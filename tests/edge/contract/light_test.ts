@@ -155,6 +155,7 @@ Deno.test("a row that is wrong is refused before anything is held", async () => 
     const fields of [
       { price: { flat: -1 } },
       { price: { hourly: 1 } },
+      { price: "free" },
       { kind: "forecast" },
       { config: { wings: 2 } },
       { temperature: 9 },
@@ -162,11 +163,36 @@ Deno.test("a row that is wrong is refused before anything is held", async () => 
   ) {
     await problem(await ask(who, bodyOf(await agent(who, fields))), 503, "not_configured");
   }
-  await problem(await ask(who, bodyOf(await agent(who), " ")), 422, "invalid_body");
+  const agentId = await agent(who);
+  await problem(await ask(who, bodyOf(agentId, " ")), 422, "invalid_body");
+  const messages = [{ role: "user", content: "hello" }, { role: "user", content: " " }];
+  await problem(await ask(who, { agentId, messages }), 422, "invalid_body");
 
   assert.deepEqual(await kinds(who), []);
   assert.deepEqual(await calls(), []);
 });
+
+for (
+  const [name, fields] of Object.entries({
+    "is too long for the agent": { config: { context_tokens: 1200 }, max_tokens: 200 },
+    "costs more than an answer may": { price: { flat: 1, per_1k_tokens: 1, ceiling: 2 } },
+  })
+) {
+  Deno.test(`a conversation that ${name} is refused before a stream and a hold`, async () => {
+    const who = await person();
+    const agentId = await agent(who, fields);
+    await say("fine");
+
+    for (const stream of [false, true]) {
+      const refused = await ask(who, bodyOf(agentId, "long ".repeat(4000), { stream }));
+      const { errors } = await problem(refused, 422, "invalid_body");
+      assert.equal(errors[0].field, "messages");
+    }
+
+    assert.deepEqual(await kinds(who), []);
+    assert.deepEqual(await calls(), []);
+  });
+}
 
 for (
   const [name, fault] of Object.entries({
@@ -254,45 +280,6 @@ Deno.test("a client that leaves pays once, for what the model was read to its en
   const [noted] = await sql("select metadata from public.credit_usage where user_id = $1", who.id);
   assert.equal(noted!.metadata.usage.outputTokens, 12);
   assert.deepEqual(await balance(who), { balance: 99, held: 0 });
-});
-
-Deno.test("a key answers once, whole or streamed, and is charged once", async () => {
-  const who = await person();
-  const agentId = await agent(who);
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine");
-
-  await answered(await ask(who, bodyOf(agentId), key));
-  const { detail } = await problem(await ask(who, bodyOf(agentId), key), 422, "key_conflict");
-  await problem(await ask(who, bodyOf(agentId, "hello", { stream: true }), key), 422, "key_conflict");
-
-  assert.match(detail, /answered before/);
-  assert.equal((await calls()).length, 1);
-  assert.deepEqual(await kinds(who), ["hold", "settle"]);
-});
-
-Deno.test("of many requests at once with one key one is answered", async () => {
-  const who = await person();
-  const agentId = await agent(who);
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine", { before_first_s: 0.1 });
-
-  const answers = await Promise.all(Array.from({ length: 5 }, () => ask(who, bodyOf(agentId), key)));
-
-  const statuses = answers.map(({ status }) => status).sort();
-  await Promise.all(answers.map((each) => each.body?.cancel()));
-  assert.deepEqual(statuses, [200, 422, 422, 422, 422]);
-  assert.equal((await calls()).length, 1);
-  assert.deepEqual(await kinds(who), ["hold", "settle"]);
-});
-
-Deno.test("two users may use one key", async () => {
-  const key = { "idempotency-key": crypto.randomUUID() };
-  await say("fine");
-
-  for (const who of [await person(), await person()]) {
-    await answered(await ask(who, bodyOf(await agent(who)), key));
-  }
 });
 
 Deno.test("an account is never taken below zero by many at once", async () => {

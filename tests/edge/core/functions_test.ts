@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { isPublic } from "../../../supabase/functions/agent-runtime/addresses.ts";
-import { readTarget } from "../../../supabase/functions/agent-runtime/outbound.ts";
+import { ask, readTarget } from "../../../supabase/functions/agent-runtime/outbound.ts";
 import { AGENT_ID, LIGHT, Project } from "./project.ts";
 import { json } from "./world.ts";
 
@@ -100,6 +100,21 @@ for (const addresses of [["10.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["fd00::1
   });
 }
 
+Deno.test("a name that nobody answers for is given up in time", async () => {
+  await using project = withFunction("api_call", { url: `${WEB}/x` });
+  const site = project.world.at(WEB, () => new Response("late"));
+  project.world.resolve = () => new Promise(() => undefined);
+
+  const asking = ask(project.world, `${WEB}/x`, {}, 30).then(() => "answered", (error) => error.message);
+  const { promise: waiting, resolve } = Promise.withResolvers<string>();
+  const timer = setTimeout(() => resolve("still waiting"), 1000);
+  const outcome = await Promise.race([asking, waiting]);
+  clearTimeout(timer);
+
+  assert.equal(outcome, "its name is not known");
+  assert.deepEqual(site.asked, []);
+});
+
 Deno.test("before a reply webhooks are called, and the model is not", async () => {
   const functions = [
     { name: "first", function_type: "webhook", trigger_keywords: ["weather"], config: { url: `${WEB}/1` } },
@@ -134,6 +149,19 @@ Deno.test("nothing is called for a key that was used before", async () => {
 
   assert.equal((await answer.json()).code, "key_conflict");
   assert.deepEqual(site.asked, []);
+});
+
+Deno.test("nothing is called for a conversation that is refused, and no stream begins", async () => {
+  await using project = withFunction("webhook", { url: `${WEB}/x` });
+  project.agent = { ...project.agent, config: { context_tokens: 1200 }, max_tokens: 200 };
+  const site = project.world.at(WEB, () => json({}));
+
+  const messages = [{ role: "user", content: "weather ".repeat(2000) }];
+  const answer = await project.app()(await project.request({ messages, stream: true }));
+
+  assert.deepEqual([answer.status, (await answer.json()).code], [422, "invalid_body"]);
+  assert.deepEqual(site.asked, []);
+  assert.ok(!project.named().includes("credits_hold"));
 });
 
 Deno.test("only public addresses are public", () => {

@@ -262,11 +262,8 @@ Deno.test("where tokens are paid for, the model may say no more than what is hel
   // One message of five letters is estimated at six tokens, and two credits pay for a thousand.
   assert.equal(JSON.parse(model.asked[0]!.body).max_tokens, 1000 - 6);
   assert.equal(answer.creditsUsed, 2);
-  assert.deepEqual([dear.code, model.asked.length, project.named().at(-1)], [
-    "invalid_body",
-    1,
-    "credits_release",
-  ]);
+  assert.deepEqual([dear.code, model.asked.length], ["invalid_body", 1]);
+  assert.equal(project.named().filter((name) => name === "credits_hold").length, 1);
 });
 
 Deno.test("a provider that stays away is asked three times", async () => {
