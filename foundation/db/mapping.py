@@ -64,6 +64,7 @@ _MEANINGS: Mapping[str, Meaning] = {
     "3D": Meaning.LOCKED_OUT,  # no database of that name
     "53": Meaning.AWAY,  # resources
     "25006": Meaning.AWAY,  # read-only: a standby not yet promoted
+    "25P04": Meaning.AWAY,  # transaction timeout
     "40001": Meaning.AWAY,  # serialization failure
     "40P01": Meaning.AWAY,  # deadlock
     "55P03": Meaning.AWAY,  # lock timeout

@@ -127,8 +127,9 @@ async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) ->
 
 def _unsuccessful(status: int, body: bytes) -> Unsuccessful:
     said = _decoded(body)
-    code = str(said.get("code"))
-    if not _CODE.fullmatch(code):
+    code = said.get("code")
+    # A gateway has numbers of its own.
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
         meaning = meaning_of_status(status)
         return Unsuccessful(meaning, error_without_facts(meaning), status=status)
     details = said.get("details")

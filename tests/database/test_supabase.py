@@ -110,6 +110,7 @@ async def test_a_project_without_our_schema_is_told_what_to_do(answering_project
         (540, b"", "text/plain"),
         (404, b'{"message": "no Route matched with those values"}', "application/json"),
         (429, b'{"code": 429, "message": "too many"}', "application/json"),
+        (503, b'{"code": 10000, "message": "a number of five digits"}', "application/json"),
         (200, b"<html>This project is paused</html>", "text/html"),
         (200, b"", ""),
         (200, b'{"a half', "application/json"),

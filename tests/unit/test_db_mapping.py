@@ -112,6 +112,7 @@ def test_a_refusal_this_release_does_not_know_is_our_own_fault(code: str, detail
         "57P02",
         "57P03",
         "57014",
+        "25P04",
         "40001",
         "40P01",
         "55P03",
