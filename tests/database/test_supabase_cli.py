@@ -129,13 +129,19 @@ async def test_a_record_that_was_taken_back_stops_the_deployment_until_it_is_put
     await drop(database_server, url)
 
 
-async def test_the_record_is_emptied_by_who_leaves(database_server: DatabaseServer, tmp_path: Path) -> None:
+async def test_who_leaves_takes_our_part_of_the_record_and_no_other(
+    database_server: DatabaseServer, tmp_path: Path
+) -> None:
     url = await bare_project(database_server)
-    await migrate(url, folder=MIGRATIONS)
+    app = SupabaseCli.on(tmp_path)
+    add(app, FIRST)
+    await app.push(url)
 
-    await SupabaseCli.on(tmp_path).run("migration", "repair", "--status", "reverted", *VERSIONS, url=url)
+    await app.type(guide_commands("forget"), CHECKOUT=str(ROOT), DATABASE_URL=url)
 
-    assert await _history(url) == []
+    assert [version for version, *_ in await _history(url)] == [FIRST]
+    assert [file.name for file in app.migrations.iterdir()] == [f"{FIRST}_app.sql"]
+    assert (await app.push(url))["migrations"] == []
     await drop(database_server, url)
 
 
