@@ -338,7 +338,7 @@ async def test_a_call_that_got_none_of_postgrests_connections_is_tried_again(fun
         fronting(rest) as project,
         through(project) as database,
     ):
-        held = asyncio.create_task(database.call("switchyard_sleep", seconds=2))
+        held = asyncio.create_task(database.call("switchyard_sleep", seconds=3))
         await asyncio.sleep(0.2)
 
         assert await database.call("switchyard_add", a=1) == 11
