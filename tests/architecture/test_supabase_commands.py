@@ -18,7 +18,7 @@ COMMAND: Final = re.compile(
 SAYS_WHERE: Final = re.compile(r"--(?:remote|db-url)\b")
 KINDS: Final = frozenset({".md", ".py", ".sh", ".sql", ".toml", ".ts", ".yml", ".example", ""})
 # What is tried, and what was.
-OUTSIDE: Final = ("tests", "CHANGELOG.md", "README.md")
+OUTSIDE: Final = ("tests", "CHANGELOG.md")
 
 
 def test_every_command_that_means_the_project_says_so() -> None:
