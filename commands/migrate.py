@@ -16,10 +16,12 @@ from foundation.telemetry import configure
 
 __all__ = ["apply_migrations"]
 
-HOW_TO_PUSH = """The Data API cannot change a schema. With the Supabase CLI, in a checkout of this release:
+HOW_TO_PUSH = """The Data API cannot change a schema. In a checkout of this release, with Supabase CLI 3.1:
 
     supabase link --project-ref <ref>
-    supabase db push
+    supabase db push --remote
+
+(a project with migrations of its own: from its folder, with our files copied into it; see docs/supabase.md)
 
 or set DATABASE_URL and run this verb again."""
 

@@ -15,7 +15,7 @@ from foundation.db import Glance, Trouble
 __all__ = ["data_api_findings", "schema_findings"]
 
 DATABASE, MIGRATIONS = "database", "migrations"
-PUSH: Final = "supabase db push, in a checkout of this release"
+PUSH: Final = "supabase db push --remote, in a checkout of this release"
 RELOAD: Final = "if that was done, PostgREST has not seen it: notify pgrst, 'reload schema'"
 FAR_MS: Final = 100.0
 

@@ -4,7 +4,7 @@ Our SQL functions refuse by `raise sqlstate 'PT402' using message = '<code>', de
 code picks the class, the facts fill it, and the digits are for PostgREST, which answers with them. Every
 other code is either the database not being there, text it cannot keep, or our own mistake.
 
-Sources: PostgreSQL, appendix A "Error Codes"; PostgREST 12, "Errors"; Cloudflare, "Cloudflare 5xx errors".
+Sources: PostgreSQL, appendix A "Error Codes"; PostgREST 14, "Errors"; Cloudflare, "Cloudflare 5xx errors".
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _MEANINGS: Mapping[str, Meaning] = {
     "3D": Meaning.LOCKED_OUT,  # no database of that name
     "53": Meaning.AWAY,  # resources
     "25006": Meaning.AWAY,  # read-only: a standby not yet promoted
+    "25P04": Meaning.AWAY,  # transaction timeout
     "40001": Meaning.AWAY,  # serialization failure
     "40P01": Meaning.AWAY,  # deadlock
     "55P03": Meaning.AWAY,  # lock timeout
@@ -84,6 +85,8 @@ _MEANINGS: Mapping[str, Meaning] = {
     "PGRST003": Meaning.UNSENT,  # none of its connections came free
     "PGRST202": Meaning.MISSING,  # no such function in the schema it has read
     "PGRST3": Meaning.LOCKED_OUT,  # the token that the key stands for
+    # What that token claims: most often that it was made in a second to which PostgREST's clock has not come.
+    "PGRST303": Meaning.UNSENT,
 }
 # Of whoever is before PostgREST and answers in its place. All others: nobody knows what became of the call.
 _STATUSES: Mapping[int, Meaning] = {

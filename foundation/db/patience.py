@@ -12,7 +12,7 @@ import structlog
 from foundation.db.mapping import Meaning, meaning_of
 from foundation.errors import DatabaseUnavailable
 
-__all__ = ["connect_patiently"]
+__all__ = ["NotLetIn", "connect_patiently"]
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 3.0
+
+
+class NotLetIn(Exception):
+    """The login was refused, though another try may be let in; the text is the answer."""
 
 
 async def connect_patiently(
@@ -45,6 +49,8 @@ async def connect_patiently(
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S) * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
             if _is_hopeless(error):
                 raise DatabaseUnavailable(f"the database refused {login}") from error
+            if left_s <= pause_s and isinstance(error, NotLetIn):
+                raise DatabaseUnavailable(f"the database refused {login} ({error})") from error
             if left_s <= pause_s:
                 raise DatabaseUnavailable(
                     f"the database could not be reached within {within_s:g} s"

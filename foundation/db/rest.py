@@ -31,6 +31,7 @@ __all__ = ["CONNECT_WITHIN_S", "Unsuccessful", "ask", "close_client", "open_clie
 CONNECT_WITHIN_S: Final = 5.0
 
 NOT_ALLOWED: Final = "42501"
+NOT_YET: Final = "PGRST303"
 _CODE: Final = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
 
 
@@ -55,8 +56,16 @@ class Unsuccessful(Exception):
 
     @property
     def is_locked_out(self) -> bool:
-        """Whether the key is not taken, or is not the service's."""
+        """Whether the key is not taken, or is not the service's, and waiting is no help."""
         return self.meaning is Meaning.LOCKED_OUT or self.code == NOT_ALLOWED
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the token that the key stands for is not taken, though it may be in a second.
+
+        A legacy key that has expired looks the same, and goes on so.
+        """
+        return self.code == NOT_YET
 
 
 async def open_client(url: str, key: str, *, connections: int, answer_within_s: float) -> AsyncClient:
@@ -127,8 +136,9 @@ async def ask(client: AsyncClient, function: str, parameters: dict[str, Any]) ->
 
 def _unsuccessful(status: int, body: bytes) -> Unsuccessful:
     said = _decoded(body)
-    code = str(said.get("code"))
-    if not _CODE.fullmatch(code):
+    code = said.get("code")
+    # A gateway has numbers of its own.
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
         meaning = meaning_of_status(status)
         return Unsuccessful(meaning, error_without_facts(meaning), status=status)
     details = said.get("details")

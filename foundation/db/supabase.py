@@ -2,9 +2,10 @@
 
 For a server that is given a project and no connection string. It behaves as the pool does: a call that was
 sent and not answered is `DatabaseUnavailable` and never repeated here, since it may have taken effect; where
-surely nothing was executed (no connection, PostgREST without Postgres) it is tried again for a moment.
+surely nothing was executed (no connection, PostgREST without Postgres, a token made too early) it is tried
+again for a moment.
 
-What is different: nobody can listen, so others are heard of by looking; `supabase db push` applies
+What is different: nobody can listen, so others are heard of by looking; `supabase db push --remote` applies
 migrations; and Supabase ends a statement after 8 s unless the project says otherwise.
 """
 
@@ -19,7 +20,7 @@ import structlog
 
 from foundation.db.mapping import NO_ANSWER, OUR_FAULT, UNKEEPABLE, Meaning
 from foundation.db.names import check_names
-from foundation.db.patience import connect_patiently
+from foundation.db.patience import NotLetIn, connect_patiently
 from foundation.db.rest import CONNECT_WITHIN_S, Unsuccessful, ask, close_client, open_client
 from foundation.errors import DatabaseUnavailable, HeavyError, InternalError, InvalidRequest, Json
 
@@ -80,8 +81,9 @@ class SupabaseDatabase:
             try:
                 answer = await self._ask(client, function, parameters)
             except Exception as error:
-                self._note(error)
-                if not _is_unsent(error) or _now_s() >= ends_at_s or self._client is not client:
+                is_last = not _is_unsent(error) or _now_s() >= ends_at_s or self._client is not client
+                self._note(error, is_last=is_last)
+                if is_last:
                     raise _failure(error) from error
                 await asyncio.sleep(SEEK_PAUSE_S)
             else:
@@ -119,11 +121,12 @@ class SupabaseDatabase:
         async with asyncio.timeout(CONNECT_WITHIN_S + self._command_timeout_s):
             return await ask(client, function, parameters)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: Exception, *, is_last: bool) -> None:
         if not isinstance(error, Unsuccessful):
             return
         self.answers += error.is_said
-        if error.meaning is Meaning.LOCKED_OUT and not self._is_locked_out:
+        is_refused = error.meaning is Meaning.LOCKED_OUT or (error.is_early and is_last)
+        if is_refused and not self._is_locked_out:
             self._is_locked_out = True
             log.error("supabase_key_refused", answer=str(error))
 
@@ -149,12 +152,15 @@ async def _prove(client: AsyncClient) -> None:
 
     Raises:
         LockedOut: waiting does not help.
+        NotLetIn: it may.
     """
     try:
         await ask(client, "switchyard_clock", {})
     except Unsuccessful as error:
         if error.is_locked_out:
             raise LockedOut(str(error)) from error
+        if error.is_early:
+            raise NotLetIn(str(error)) from error
         if not error.is_said:
             raise
 

@@ -12,7 +12,7 @@ SCHEMA_VERSION = 5
 MAX_OFFSET_S = 30.0
 MIGRATE = "run `python railway_server.py migrate`"
 # Through a Data API nobody can change a schema.
-PUSH = "run `supabase db push` in a checkout of this release"
+PUSH = "run `supabase db push --remote` in a checkout of this release"
 
 
 class DatabaseCheck:

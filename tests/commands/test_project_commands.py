@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from heavy_agents.runs import SCHEMA_VERSION
+from heavy_agents.runs import PUSH, SCHEMA_VERSION
 from tests.support.doors import project_of
 from tests.support.gateway import KEYS_PATH, Gateway
 from tests.support.process import free_port, run_command
@@ -62,7 +62,7 @@ async def test_what_is_wrong_with_a_project_is_told_by_what_is_wrong(
     assert nobody[1]["database"][1].endswith("nothing answers there")
     assert no_schema[1]["database"][0] == "ok"
     assert no_schema[1]["migrations"][:2] == ("wrong", "the schema is missing")
-    assert no_schema[1]["migrations"][2].startswith("supabase db push")
+    assert no_schema[1]["migrations"][2].startswith("supabase db push --remote")
 
 
 async def test_migrate_says_that_the_schema_is_there(project: Gateway, tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ async def test_migrate_says_how_others_apply_what_it_cannot(empty: Gateway, tmp_
     code, out, err = await migrate(empty, tmp_path)
 
     assert (code, out) == (REFUSED, "")
-    assert "    supabase db push\n" in err
-    assert err.endswith("the schema is missing; run `supabase db push` in a checkout of this release\n")
+    assert "\n    supabase db push --remote\n" in err
+    assert err.endswith(f"the schema is missing; {PUSH}\n")
 
 
 async def test_a_server_with_a_wrong_key_ends_with_one_line(project: Gateway, tmp_path: Path) -> None:

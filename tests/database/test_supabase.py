@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ LIMIT_S = 30.0
 CLOCK = "/rest/v1/rpc/switchyard_clock"
 ADD = "/rest/v1/rpc/switchyard_add"
 KEY = "sb_secret_of-no-project-at-all"
+MANY = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,14 @@ async def functions_url(database_server: DatabaseServer) -> AsyncIterator[str]:
 async def answering_project(functions_url: str) -> AsyncIterator[Gateway]:
     async with project_of(functions_url) as project:
         yield project
+
+
+@pytest.fixture
+def lasting(answering_project: Gateway) -> Iterator[None]:
+    """Every token is early, for as long as the test takes."""
+    answering_project.early = MANY
+    yield
+    answering_project.early = 0
 
 
 @pytest.fixture
@@ -92,6 +101,63 @@ async def test_a_key_that_is_taken_back_is_told_once(page: Web) -> None:
     assert KEY not in str(lines)
 
 
+async def test_a_token_that_is_early_once_hinders_neither_the_start_nor_a_call(
+    answering_project: Gateway,
+) -> None:
+    answering_project.early = 1
+    with capture_logs() as lines:
+        async with through(answering_project) as database:
+            answering_project.early = 2
+            before = database.answers
+
+            assert await database.call("switchyard_add", a=1) == 11
+            assert database.answers == before + 1
+
+    assert [line["event"] for line in lines] == ["database_not_reachable"]
+    assert answering_project.early == 0
+
+
+async def test_a_token_that_is_never_taken_refuses_the_start_and_names_the_key(
+    answering_project: Gateway, lasting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foundation.db.supabase.FIRST_ANSWER_WITHIN_S", 0.5)
+    database = SupabaseDatabase(answering_project.url, answering_project.key, size=1)
+
+    with pytest.raises(
+        DatabaseUnavailable, match=r"refused the key; check SUPABASE_URL, .* \(401 PGRST303\)$"
+    ):
+        await database.start()
+
+    assert not await database.is_reachable(within_s=5)
+    assert await trouble_with(answering_project.url, answering_project.key) is Trouble.BAD_LOGIN
+    await database.stop()
+
+
+async def test_a_token_that_is_not_taken_any_more_is_told_once(
+    answering_project: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foundation.db.supabase.SEEK_WITHIN_S", 0.3)
+    async with through(answering_project) as database:
+        answering_project.early = MANY
+        with capture_logs() as lines:
+            for _ in range(2):
+                with pytest.raises(DatabaseUnavailable):
+                    await database.call("switchyard_add", a=1)
+        answering_project.early = 0
+
+        assert await database.call("switchyard_add", a=1) == 11
+
+    assert [(line["event"], line["answer"]) for line in lines] == [("supabase_key_refused", "401 PGRST303")]
+
+
+async def test_a_look_at_a_project_is_not_misled_by_a_token_that_is_early(
+    answering_project: Gateway,
+) -> None:
+    answering_project.early = 2
+
+    assert (await glance(answering_project.url, answering_project.key, within_s=LIMIT_S)).schema is None
+
+
 async def test_a_project_without_our_schema_is_told_what_to_do(answering_project: Gateway) -> None:
     async with through(answering_project) as database:
         with pytest.raises(NotConfigured) as refused:
@@ -110,6 +176,7 @@ async def test_a_project_without_our_schema_is_told_what_to_do(answering_project
         (540, b"", "text/plain"),
         (404, b'{"message": "no Route matched with those values"}', "application/json"),
         (429, b'{"code": 429, "message": "too many"}', "application/json"),
+        (503, b'{"code": 10000, "message": "a number of five digits"}', "application/json"),
         (200, b"<html>This project is paused</html>", "text/html"),
         (200, b"", ""),
         (200, b'{"a half', "application/json"),
@@ -271,7 +338,7 @@ async def test_a_call_that_got_none_of_postgrests_connections_is_tried_again(fun
         fronting(rest) as project,
         through(project) as database,
     ):
-        held = asyncio.create_task(database.call("switchyard_sleep", seconds=2))
+        held = asyncio.create_task(database.call("switchyard_sleep", seconds=3))
         await asyncio.sleep(0.2)
 
         assert await database.call("switchyard_add", a=1) == 11
@@ -421,10 +488,10 @@ async def watching(database: SupabaseDatabase) -> AsyncIterator[asyncio.Event]:
         await watchdog.stop()
 
 
-async def trouble_with(url: str) -> Trouble:
+async def trouble_with(url: str, key: str = KEY) -> Trouble:
     with pytest.raises(Unseen) as unseen:
-        await glance(url, KEY, within_s=LIMIT_S)
-    assert KEY not in f"{unseen.value!r} {unseen.value.__cause__!r}"
+        await glance(url, key, within_s=LIMIT_S)
+    assert key not in f"{unseen.value!r} {unseen.value.__cause__!r}"
     return unseen.value.trouble
 
 

@@ -398,7 +398,7 @@ def test_a_project_without_this_releases_schema_is_wrong(schema: int | None) -> 
     (found,) = schema_findings(replace(GLANCE, schema=schema), needed=3)
 
     assert found.level is Level.WRONG
-    assert "supabase db push" in found.todo
+    assert "supabase db push --remote" in found.todo
 
 
 @pytest.mark.parametrize("trouble", list(Trouble))
