@@ -86,7 +86,7 @@ async def agent_runtime(
     """What the edge function of this name answers. A heavy agent's run is as `execute` starts it.
 
     A light agent is answered at once and without a run: there is no `runId`, and nothing to come back to. It
-    is charged when it has answered. An `Idempotency-Key` answers once: a second request under it is refused.
+    is charged when it has answered. An `Idempotency-Key` answers once; one that failed may be sent again.
     """
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))

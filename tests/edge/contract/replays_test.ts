@@ -1,7 +1,20 @@
 // A request that is sent again joins its run, whatever credits are left: the run is paid for.
 
 import assert from "node:assert/strict";
-import { agent, ask, audited, balance, bodyOf, kinds, OWNER, person, problem, runsOf, say, until } from "./ground.ts";
+import {
+  agent,
+  ask,
+  audited,
+  balance,
+  bodyOf,
+  kinds,
+  OWNER,
+  person,
+  problem,
+  runsOf,
+  say,
+  until,
+} from "./ground.ts";
 
 const ASYNC = { prefer: "respond-async" };
 
