@@ -4,7 +4,7 @@
 // take its place. Where the caller of a backend charges, the run is held for before and charged once accepted.
 
 import { HeavyError, type JsonObject } from "../_shared/errors.ts";
-import { boundedWait } from "../_shared/preferences.ts";
+import { parsePrefer, type Preference, waitLine } from "../_shared/preferences.ts";
 import { STREAM_HEADERS } from "../_shared/sse.ts";
 import { type Hold, NOTHING_HELD, Purse } from "./credits.ts";
 import { parsePrice } from "./price.ts";
@@ -13,8 +13,9 @@ import type { Asked, Room } from "./room.ts";
 
 const EXECUTE = "/api/agent/execute";
 const RUN = /^\/api\/runs\/([0-9a-f-]{36})$/;
-// The platform gives up on what has no answer after 150 s.
 const LONGEST_WAIT_S = 120;
+// A backend that has waited in vain must still be able to say so in time.
+const TO_ANSWER_S = 10;
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const HANDED_BACK = [
   "content-type",
@@ -53,7 +54,6 @@ export async function forward(room: Room, asked: Asked, row: JsonObject): Promis
 }
 
 function headersFor({ settings }: Room, { request, requestId, caller, key }: Asked): Record<string, string> {
-  const prefer = request.headers.get("prefer");
   const accept = request.headers.get("accept");
   const trace = request.headers.get("traceparent") ?? "";
   return {
@@ -61,7 +61,6 @@ function headersFor({ settings }: Room, { request, requestId, caller, key }: Ask
     "idempotency-key": key,
     "x-request-id": requestId,
     ...(accept === null ? {} : { accept }),
-    ...(prefer === null ? {} : { prefer: boundedWait(prefer, LONGEST_WAIT_S) }),
     ...(TRACEPARENT.test(trace) ? { traceparent: trace } : {}),
     ...(caller.token === null
       ? spokenFor(caller.userId, settings.backendSecret)
@@ -89,6 +88,8 @@ async function settled(room: Room, hold: Hold, credits: number): Promise<void> {
 
 /** One request to the backend, which may be left at any time: the run does not mind. */
 class Call {
+  /** The client's own. */
+  readonly preference: Preference;
   private readonly leaving = new AbortController();
 
   constructor(
@@ -96,7 +97,9 @@ class Call {
     private readonly asked: Asked,
     private readonly url: string,
     private readonly headers: Record<string, string>,
-  ) {}
+  ) {
+    this.preference = parsePrefer(asked.request.headers.get("prefer"));
+  }
 
   leave(): void {
     this.leaving.abort();
@@ -114,7 +117,7 @@ class Call {
       const { bytes: body } = this.asked;
       const options: RequestInit = {
         method: "POST",
-        headers: this.headers,
+        headers: { ...this.headers, ...this.wait() },
         body,
         signal,
         redirect: "manual",
@@ -131,6 +134,13 @@ class Call {
     }
     this.leave();
     throw new HeavyError("backend_failed", STRANGE);
+  }
+
+  /** How long the backend is to wait for the run's end. The events of a run begin at once. */
+  private wait(): Record<string, string> {
+    if (this.asked.wantsStream && !this.preference.respondAsync) return {};
+    const leftS = Math.floor(this.leftMs(this.room.limits.headMs) / 1000) - TO_ANSWER_S;
+    return { prefer: waitLine(this.preference, Math.max(Math.min(LONGEST_WAIT_S, leftS), 0)) };
   }
 
   leftMs(limitMs: number): number {
@@ -157,6 +167,9 @@ async function handedBack(room: Room, answer: Response, call: Call): Promise<Res
     const value = answer.headers.get(name);
     if (value !== null) headers.set(name, value);
   }
+  // The backend is told how long to wait in any case.
+  const { respondAsync, waitS } = call.preference;
+  if (!respondAsync && waitS === null) headers.delete("preference-applied");
   const location = answer.headers.get("location");
   if (location !== null) headers.set("location", new URL(location, origin).href);
   if (mediaType(answer) === "text/event-stream" && answer.body !== null) {

@@ -1,6 +1,7 @@
 // What leaves for the backend, what comes back when there is none, and how a long stream is cut.
 
 import assert from "node:assert/strict";
+import type { JsonObject } from "../../../supabase/functions/_shared/errors.ts";
 import { BACKEND, LIGHT, Project, SECRET, USER_ID } from "./project.ts";
 import { json } from "./world.ts";
 
@@ -118,6 +119,75 @@ Deno.test("the backend gets the same body with the user's own token, and no secr
   );
   assert.equal(told["x-railway-secret"], undefined);
   assert.ok(!JSON.stringify(told).includes(SECRET));
+});
+
+/** What the backend was told to prefer when it was asked so; null for nothing. */
+async function toldFor(
+  prefer: string | null,
+  body: JsonObject = {},
+  { spentMs = 0 } = {},
+): Promise<string | null> {
+  await using project = new Project(HEAVY);
+  const backend = project.world.at(BACKEND, () => json({ response: "x" }));
+  project.answers.switchyard_agents_route = () => {
+    project.world.monotonicMs += spentMs;
+    return { available: 100, agent: project.agent };
+  };
+
+  const answer = await project.app()(await project.request(body, prefer === null ? {} : { prefer }));
+
+  assert.deepEqual(await answer.json(), { response: "x" });
+  return backend.asked[0]!.headers.get("prefer");
+}
+
+Deno.test("no spelling of a wait is longer than there is time here", async () => {
+  const spelled: [string | null, string][] = [
+    [null, "wait=100"],
+    ["handling=lenient", "wait=100"],
+    ["wait=7", "wait=7"],
+    ["WAIT = 500", "wait=120"],
+    ["wait=9999999999", "wait=100"],
+    ["wait=00000000240", "wait=100"],
+    ['wait=""240', "wait=120"],
+    ['a="x, wait=7", wait=900', "wait=120"],
+    ["respond-async", "respond-async"],
+    ["wait=200, respond-async", "respond-async, wait=120"],
+  ];
+
+  for (const [prefer, told] of spelled) assert.equal(await toldFor(prefer), told);
+});
+
+Deno.test("time that has gone is not waited for again", async () => {
+  const waits: [string | null, number, string][] = [
+    [null, 25_000, "wait=100"],
+    [null, 40_500, "wait=89"],
+    ["wait=120", 25_000, "wait=105"],
+    ["wait=120", 100_000, "wait=30"],
+    ["wait=20", 100_000, "wait=20"],
+    ["respond-async, wait=120", 100_000, "respond-async, wait=30"],
+    [null, 135_000, "wait=0"],
+  ];
+
+  for (const [prefer, spentMs, told] of waits) assert.equal(await toldFor(prefer, {}, { spentMs }), told);
+});
+
+Deno.test("a stream is waited for by nobody", async () => {
+  assert.equal(await toldFor("wait=240", { stream: true }), null);
+  assert.equal(await toldFor("wait=5, respond-async", { stream: true }), "respond-async, wait=5");
+});
+
+Deno.test("only what the client has asked for is said to be applied", async () => {
+  await using project = new Project(HEAVY);
+  const headers = { "preference-applied": "wait=100" };
+  project.world.at(BACKEND, () => json({ response: "x" }, { headers }));
+  const app = project.app();
+
+  const unasked = await app(await project.request());
+  const asked = await app(await project.request({}, { prefer: "wait=100" }));
+
+  const applied = [unasked, asked].map((answer) => answer.headers.get("preference-applied"));
+  assert.deepEqual(applied, [null, "wait=100"]);
+  await Promise.all([unasked.text(), asked.text()]);
 });
 
 Deno.test("for an API key the service speaks, and the key stays here", async () => {
