@@ -190,6 +190,23 @@ Deno.test("only what the client has asked for is said to be applied", async () =
   await Promise.all([unasked.text(), asked.text()]);
 });
 
+Deno.test("a body that does not come to its end is not waited for", async () => {
+  await using project = new Project(HEAVY);
+  const { promise: left, resolve } = Promise.withResolvers<void>();
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{"agentId":')),
+    cancel: () => resolve(),
+  });
+  const { headers } = await project.request();
+  const request = new Request("http://localhost/agent-runtime", { method: "POST", headers, body });
+
+  const answer = await project.app({ bodyMs: 50 })(request);
+
+  const { status, code } = await answer.json();
+  assert.deepEqual([status, code], [408, "too_slow"]);
+  await left;
+});
+
 Deno.test("for an API key the service speaks, and the key stays here", async () => {
   await using project = new Project(HEAVY);
   const backend = project.world.at(BACKEND, () => json({ response: "x" }));
