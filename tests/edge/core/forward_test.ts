@@ -284,6 +284,18 @@ Deno.test("a backend that is away, or somebody else in its place, is no answer",
   assert.deepEqual(elsewhere.asked, []);
 });
 
+Deno.test("who sent no key is not told to send the same one again", async () => {
+  await using project = new Project(HEAVY);
+  const app = project.app();
+
+  const details: string[] = [];
+  for (const headers of [{}, { "idempotency-key": "k" }] as Record<string, string>[]) {
+    details.push((await (await app(await project.request({}, headers))).json()).detail);
+  }
+
+  assert.deepEqual(details.map((detail) => detail.includes("with the same Idempotency-Key")), [false, true]);
+});
+
 Deno.test("a backend that takes too long is given up", async () => {
   await using project = new Project(HEAVY);
   const { promise, resolve } = Promise.withResolvers<Response>();
@@ -315,28 +327,92 @@ Deno.test("what the backend refuses is passed with its document and its headers"
   assert.deepEqual(told.map((name) => answer.headers.get(name)), ["7", "r", "p", null, null]);
 });
 
-Deno.test("a caller that charges holds before, and settles only what is accepted", async () => {
+function refusal(status: number, code: string): Response {
+  const document = { type: `urn:switchyard:error:${code}`, status, code };
+  return json(document, { status, headers: { "content-type": "application/problem+json" } });
+}
+
+/** What is done with the user's credits when the backend answers so; null when it breaks off instead. */
+async function moneyOf(answer: (() => Response) | null): Promise<unknown[]> {
   await using project = new Project({ ...HEAVY, price: { flat: 2, per_1k_tokens: 1, ceiling: 9 } });
   project.world.variables.set("CREDITS_OWNER", "caller");
-  const app = project.app();
-  const key = { "idempotency-key": "k" };
+  if (answer !== null) project.world.at(BACKEND, answer);
 
-  await (await app(await project.request({}, key))).text();
-  const backend = project.world.at(BACKEND, () => json({ response: "x" }));
-  await (await app(await project.request({}, key))).text();
-  backend.handler = () =>
-    new Response("{}", { status: 402, headers: { "content-type": "application/problem+json" } });
-  await (await app(await project.request({}, key))).text();
+  await (await project.app()(await project.request({}, { "idempotency-key": "k" }))).text();
 
   const money = project.calls.filter(({ name }) => name.includes("credits"));
-  assert.deepEqual(money.map(({ name, args }) => [name.slice(19), args.p_key, args.p_credits]), [
-    ["hold", "heavy:1:k", 9],
-    ["release", "heavy:1:k", undefined],
-    ["hold", "heavy:1:k", 9],
-    ["settle", "heavy:1:k", 9],
-    ["hold", "heavy:1:k", 9],
-    ["release", "heavy:1:k", undefined],
-  ]);
+  assert.ok(money.every(({ args }) => args.p_key === "heavy:1:k"));
+  return money.map(({ name, args }) => [name.slice(19), args.p_credits]);
+}
+
+Deno.test("a caller that charges holds before, and settles what is accepted", async () => {
+  const failed = () => {
+    const answer = refusal(503, "model_unavailable");
+    answer.headers.set("location", LOCATION.location);
+    return answer;
+  };
+
+  for (const accepted of [() => json({ response: "x" }), failed]) {
+    assert.deepEqual(await moneyOf(accepted), [["hold", 9], ["settle", 9]]);
+  }
+});
+
+Deno.test("what is held is released when the run was refused for certain", async () => {
+  const refused: [number, string][] = [
+    [401, "invalid_token"],
+    [402, "insufficient_credits"],
+    [404, "agent_not_found"],
+    [408, "too_slow"],
+    [422, "invalid_body"],
+    [429, "rate_limited"],
+    [503, "draining"],
+    [503, "not_configured"],
+  ];
+
+  for (const [status, code] of refused) {
+    assert.deepEqual(await moneyOf(() => refusal(status, code)), [["hold", 9], ["release", undefined]], code);
+  }
+});
+
+Deno.test("what is held stays held while nobody knows whether the run was accepted", async () => {
+  const unknown: [string, (() => Response) | null][] = [
+    ["nobody is reached", null],
+    ["a proxy's page", () => new Response("<html>", { status: 502 })],
+    ["a proxy's refusal", () => new Response("no", { status: 429 })],
+    [
+      "a redirection",
+      () => new Response(null, { status: 307, headers: { location: "https://evil.example" } }),
+    ],
+    ["a proxy's problem", () =>
+      json({ type: "about:blank", status: 403 }, {
+        status: 403,
+        headers: { "content-type": "application/problem+json" },
+      })],
+    ["half a problem", () =>
+      new Response('{"type":', {
+        status: 422,
+        headers: { "content-type": "application/problem+json" },
+      })],
+    ["a database that did not answer", () => refusal(503, "database_unavailable")],
+    ["a fault of the backend", () => refusal(500, "internal_error")],
+  ];
+
+  for (const [what, answer] of unknown) assert.deepEqual(await moneyOf(answer), [["hold", 9]], what);
+});
+
+Deno.test("a problem that does not come to its end is given up", async () => {
+  await using project = new Project(HEAVY);
+  const headers = { "content-type": "application/problem+json" };
+  project.world.at(BACKEND, () => {
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('{"type":')),
+    });
+    return new Response(body, { status: 503, headers });
+  });
+
+  const answer = await project.app({ headMs: 300 })(await project.request());
+
+  assert.equal((await answer.json()).code, "backend_failed");
 });
 
 Deno.test("a hold that was released is followed by another, and one of somebody else's is not released", async () => {
