@@ -36,7 +36,10 @@ export async function forward(room: Room, asked: Asked, row: JsonObject): Promis
   const credits = parsePrice(row["price"] ?? {}).ceiling;
   const hold = await holdFor(room, asked, credits);
   const call = new Call(room, asked, `${backendUrl}${EXECUTE}`, headers);
-  return await handedBack(room, await answerOf(room, call, { hold, credits }), call);
+  const working = answerOf(room, call, { hold, credits });
+  // Whoever has left, the platform waits until the run is paid for.
+  if (hold !== NOTHING_HELD) room.world.background(working.catch(() => undefined));
+  return await handedBack(room, await working, call);
 }
 
 /**

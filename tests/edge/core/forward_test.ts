@@ -415,6 +415,28 @@ Deno.test("a problem that does not come to its end is given up", async () => {
   assert.equal((await answer.json()).code, "backend_failed");
 });
 
+Deno.test("the platform is told to wait for a charge whose client has left", async () => {
+  await using project = new Project(HEAVY);
+  project.world.variables.set("CREDITS_OWNER", "caller");
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Response>();
+  project.world.at(BACKEND, () => {
+    asked.resolve();
+    return answer.promise;
+  });
+  const client = new AbortController();
+  const request = new Request(await project.request(), { signal: client.signal });
+
+  const answering = project.app()(request);
+  await asked.promise;
+  client.abort();
+  setTimeout(() => answer.resolve(json({ response: "x" })), 50);
+  await Promise.all(project.world.works);
+
+  assert.ok(project.named().includes("credits_settle"));
+  await (await answering).text();
+});
+
 Deno.test("a hold that was released is followed by another, and one of somebody else's is not released", async () => {
   await using project = new Project(HEAVY);
   project.world.variables.set("CREDITS_OWNER", "caller");
