@@ -15,6 +15,7 @@ from tests.support.pairs import Pairs
 
 FOLDER = Path(__file__).parent / "contract"
 CUT = Path(__file__).parent / "cut"
+LOST = Path(__file__).parent / "lost"
 # What does not depend on who charges is asked once, where the backend does.
 OF_OWNERS = frozenset({"money_test.ts", "replays_test.ts"})
 SUITES = sorted(path.name for path in FOLDER.glob("*_test.ts"))
@@ -38,6 +39,12 @@ async def test_a_run_that_is_cut_at_the_edge_goes_on_at_the_backend(pairs: Pairs
     pair = await pairs.of("backend")
 
     await passes(CUT, {**pair.told("edge"), **pair.settings})
+
+
+async def test_a_run_whose_acceptance_is_lost_on_the_way_is_paid_for_by_who_asks_again(pairs: Pairs) -> None:
+    pair = await pairs.of("caller")
+
+    await passes(LOST, {**pair.told("edge"), **pair.settings})
 
 
 async def passes(suite: Path, told: Mapping[str, str]) -> None:

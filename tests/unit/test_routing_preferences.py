@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import orjson
 import pytest
 
 from foundation.errors import InvalidRequest
 from routing.preferences import Preference, accepts, parse_key, parse_prefer
+
+# Any: JSON documents of the table.
+CASES: list[dict[str, Any]] = orjson.loads(
+    (Path(__file__).parents[1] / "golden" / "preferences.json").read_bytes()
+)["cases"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["line"]))
+def test_a_preference_is_read_as_the_edge_function_reads_it(case: dict[str, Any]) -> None:
+    lines = [] if case["line"] is None else [case["line"]]
+
+    assert parse_prefer(lines) == Preference(respond_async=case["respondAsync"], wait_s=case["waitS"])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import { HeavyError, invalidBody, type JsonObject, tooLarge } from "./errors.ts";
 
 const MAX_DEPTH = 64;
+const TOO_SLOW = "the body came too slowly; send it again on a better connection";
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
 export interface Body {
@@ -11,12 +12,18 @@ export interface Body {
   document: JsonObject;
 }
 
-/** Throws `unsupported_media_type`, `too_large`, `invalid_request` or `invalid_body`. */
-export async function readBody(request: Request, limitBytes: number): Promise<Body> {
+/** How much a body may have, and how long it may take to come. */
+export interface Bounds {
+  limitBytes: number;
+  withinMs: number;
+}
+
+/** Throws `unsupported_media_type`, `too_large`, `too_slow`, `invalid_request` or `invalid_body`. */
+export async function readBody(request: Request, bounds: Bounds): Promise<Body> {
   checkMediaType(request.headers);
   const announced = Number(request.headers.get("content-length") ?? 0);
-  if (announced > limitBytes) throw tooLarge(limitBytes);
-  const bytes = await bytesOf(request, limitBytes);
+  if (announced > bounds.limitBytes) throw tooLarge(bounds.limitBytes);
+  const bytes = await bytesOf(request, bounds);
   return { bytes, document: parse(bytes) };
 }
 
@@ -30,12 +37,12 @@ function checkMediaType(headers: Headers): void {
   }
 }
 
-async function bytesOf(request: Request, limitBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+async function bytesOf(request: Request, bounds: Bounds): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of request.body ?? []) {
+  for await (const part of inTime(request.body, bounds.withinMs)) {
     size += part.length;
-    if (size > limitBytes) throw tooLarge(limitBytes);
+    if (size > bounds.limitBytes) throw tooLarge(bounds.limitBytes);
     parts.push(part);
   }
   const bytes = new Uint8Array(size);
@@ -45,6 +52,28 @@ async function bytesOf(request: Request, limitBytes: number): Promise<Uint8Array
     at += part.length;
   }
   return bytes;
+}
+
+/** The parts of `stream`, which is left when they are not taken to their end. */
+async function* inTime(
+  stream: ReadableStream<Uint8Array> | null,
+  withinMs: number,
+): AsyncGenerator<Uint8Array> {
+  if (stream === null) return;
+  const reader = stream.getReader();
+  let isLate = false;
+  const leave = () => reader.cancel().catch(() => undefined);
+  const timer = setTimeout(() => {
+    isLate = true;
+    leave();
+  }, withinMs);
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    clearTimeout(timer);
+    leave();
+  }
+  if (isLate) throw new HeavyError("too_slow", TOO_SLOW);
 }
 
 function parse(bytes: Uint8Array): JsonObject {

@@ -62,7 +62,8 @@ async function handle(room: Room, request: Request, requestId: string): Promise<
 async function read(room: Room, request: Request, requestId: string): Promise<Asked> {
   const beganMs = room.world.clock.monotonicMs();
   const key = parseKey(request.headers.get("idempotency-key")) ?? crypto.randomUUID();
-  const { bytes, document } = await readBody(request, MAX_BYTES);
+  const bounds = { limitBytes: MAX_BYTES, withinMs: room.limits.bodyMs };
+  const { bytes, document } = await readBody(request, bounds);
   const body = readExecuteBody(document);
   const caller = await room.authenticator.authenticate(request.headers);
   const wantsStream = body.stream || accepts("text/event-stream", request.headers.get("accept"));

@@ -4,17 +4,14 @@
 // take its place. Where the caller of a backend charges, the run is held for before and charged once accepted.
 
 import { HeavyError, type JsonObject } from "../_shared/errors.ts";
-import { boundedWait } from "../_shared/preferences.ts";
 import { STREAM_HEADERS } from "../_shared/sse.ts";
+import { Call, isAccepted, isRefused, mediaType, RUN } from "./call.ts";
 import { type Hold, NOTHING_HELD, Purse } from "./credits.ts";
 import { parsePrice } from "./price.ts";
 import { relayed } from "./relay.ts";
 import type { Asked, Room } from "./room.ts";
 
 const EXECUTE = "/api/agent/execute";
-const RUN = /^\/api\/runs\/([0-9a-f-]{36})$/;
-// The platform gives up on what has no answer after 150 s.
-const LONGEST_WAIT_S = 120;
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const HANDED_BACK = [
   "content-type",
@@ -25,8 +22,6 @@ const HANDED_BACK = [
   "retry-after",
   "www-authenticate",
 ];
-const UNREACHED = "the backend cannot be reached; try again, with the same Idempotency-Key";
-const STRANGE = "the backend gave no answer of its own; try again, with the same Idempotency-Key";
 
 /** Throws `not_configured`, `insufficient_credits` and `backend_failed`; a refusal of the backend's is its answer. */
 export async function forward(room: Room, asked: Asked, row: JsonObject): Promise<Response> {
@@ -41,19 +36,25 @@ export async function forward(room: Room, asked: Asked, row: JsonObject): Promis
   const credits = parsePrice(row["price"] ?? {}).ceiling;
   const hold = await holdFor(room, asked, credits);
   const call = new Call(room, asked, `${backendUrl}${EXECUTE}`, headers);
-  try {
-    const answer = await call.answer(hold === NOTHING_HELD);
-    if (isAccepted(answer)) await settled(room, hold, credits);
-    else await hold.release();
-    return await handedBack(room, answer, call);
-  } catch (error) {
-    await hold.release();
-    throw error;
-  }
+  const working = answerOf(room, call, { hold, credits });
+  // Whoever has left, the platform waits until the run is paid for.
+  if (hold !== NOTHING_HELD) room.world.background(working.catch(() => undefined));
+  return await handedBack(room, await working, call);
+}
+
+/**
+ * The backend's answer, once the run is charged that it has accepted. What is held is released only when there is no
+ * run for certain; while nobody knows it stays open, so that the request that comes again pays with it.
+ */
+async function answerOf(room: Room, call: Call, held: { hold: Hold; credits: number }): Promise<Response> {
+  const { hold, credits } = held;
+  const answer = await call.answer(hold === NOTHING_HELD);
+  if (isAccepted(answer)) await settled(room, hold, credits);
+  else if (await isRefused(answer)) await hold.release();
+  return answer;
 }
 
 function headersFor({ settings }: Room, { request, requestId, caller, key }: Asked): Record<string, string> {
-  const prefer = request.headers.get("prefer");
   const accept = request.headers.get("accept");
   const trace = request.headers.get("traceparent") ?? "";
   return {
@@ -61,7 +62,6 @@ function headersFor({ settings }: Room, { request, requestId, caller, key }: Ask
     "idempotency-key": key,
     "x-request-id": requestId,
     ...(accept === null ? {} : { accept }),
-    ...(prefer === null ? {} : { prefer: boundedWait(prefer, LONGEST_WAIT_S) }),
     ...(TRACEPARENT.test(trace) ? { traceparent: trace } : {}),
     ...(caller.token === null
       ? spokenFor(caller.userId, settings.backendSecret)
@@ -87,69 +87,6 @@ async function settled(room: Room, hold: Hold, credits: number): Promise<void> {
   await hold.settle(credits).catch(() => room.world.log("run_not_charged", { credits }));
 }
 
-/** One request to the backend, which may be left at any time: the run does not mind. */
-class Call {
-  private readonly leaving = new AbortController();
-
-  constructor(
-    private readonly room: Room,
-    private readonly asked: Asked,
-    private readonly url: string,
-    private readonly headers: Record<string, string>,
-  ) {}
-
-  leave(): void {
-    this.leaving.abort();
-  }
-
-  /** `endsWithClient`: nobody else has to know what came of it. */
-  async answer(endsWithClient: boolean): Promise<Response> {
-    const { world, limits } = this.room;
-    const { signal } = this.leaving;
-    const leave = () => this.leave();
-    const client = this.asked.request.signal;
-    if (endsWithClient) client.addEventListener("abort", leave);
-    const timer = setTimeout(leave, this.leftMs(limits.headMs));
-    try {
-      const { bytes: body } = this.asked;
-      const options: RequestInit = {
-        method: "POST",
-        headers: this.headers,
-        body,
-        signal,
-        redirect: "manual",
-      };
-      const answer = await world.fetch(this.url, options);
-      if (isOurs(answer)) return answer;
-      world.log("backend_answered_strangely", { status: answer.status });
-    } catch {
-      throw new HeavyError("backend_failed", UNREACHED);
-    } finally {
-      clearTimeout(timer);
-      // From now on its body tells; some platforms abort the signal when an answer begins.
-      client.removeEventListener("abort", leave);
-    }
-    this.leave();
-    throw new HeavyError("backend_failed", STRANGE);
-  }
-
-  leftMs(limitMs: number): number {
-    return Math.max(this.asked.beganMs + limitMs - this.room.world.clock.monotonicMs(), 0);
-  }
-}
-
-/** Proxies in front of a backend answer, too, when it is away: never with a problem document. */
-function isOurs(answer: Response): boolean {
-  const type = mediaType(answer);
-  if (answer.status >= 400) return type === "application/problem+json";
-  return answer.ok && (type === "application/json" || type === "text/event-stream");
-}
-
-/** A run that was waited for and failed is a problem, too, but one that has a place. */
-function isAccepted(answer: Response): boolean {
-  return answer.ok || RUN.test(answer.headers.get("location") ?? "");
-}
-
 async function handedBack(room: Room, answer: Response, call: Call): Promise<Response> {
   const origin = room.settings.backendUrl ?? "";
   const headers = new Headers();
@@ -157,6 +94,9 @@ async function handedBack(room: Room, answer: Response, call: Call): Promise<Res
     const value = answer.headers.get(name);
     if (value !== null) headers.set(name, value);
   }
+  // The backend is told how long to wait in any case.
+  const { respondAsync, waitS } = call.preference;
+  if (!respondAsync && waitS === null) headers.delete("preference-applied");
   const location = answer.headers.get("location");
   if (location !== null) headers.set("location", new URL(location, origin).href);
   if (mediaType(answer) === "text/event-stream" && answer.body !== null) {
@@ -177,8 +117,4 @@ async function accepted(answer: Response, origin: string): Promise<string> {
   const eventsUrl = new URL(String(document["eventsUrl"]), origin).href;
   const wsUrl = new URL(String(document["wsUrl"]), origin.replace(/^http/, "ws")).href;
   return JSON.stringify({ ...document, eventsUrl, wsUrl });
-}
-
-function mediaType(answer: Response): string {
-  return (answer.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }

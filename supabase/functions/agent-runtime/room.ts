@@ -13,17 +13,24 @@ import type { ExecuteBody } from "./execute_body.ts";
  * Milliseconds, from when the request came. The platform ends what has no answer after 150 s, and everything after
  * 150 or 400 s.
  *
- * forwardMs: how long a run's stream is passed through. headMs: until a backend must have answered. lightMs: for a
- * light agent's whole answer. pingMs: of silence in a stream.
+ * bodyMs: until a request's body has come. forwardMs: how long a run's stream is passed through. headMs: until a
+ * backend must have answered. lightMs: for a light agent's whole answer. pingMs: of silence in a stream.
  */
 export interface Limits {
+  bodyMs: number;
   forwardMs: number;
   headMs: number;
   lightMs: number;
   pingMs: number;
 }
 
-export const LIMITS: Limits = { forwardMs: 120_000, headMs: 140_000, lightMs: 140_000, pingMs: 15_000 };
+export const LIMITS: Limits = {
+  bodyMs: 90_000,
+  forwardMs: 120_000,
+  headMs: 140_000,
+  lightMs: 140_000,
+  pingMs: 15_000,
+};
 
 export interface Room {
   world: World;

@@ -87,6 +87,23 @@ Deno.test("a run that is not waited for says where it is followed", async () => 
   assert.equal((await streamed(followed)).at(-1)!.type, "done");
 });
 
+Deno.test("a wait is read however it is spelled, and said only to whoever asked for it", async () => {
+  const who = await person();
+  const agentId = await agent(who, { is_heavy: true });
+  await say("fine");
+
+  for (const prefer of ["wait=0", 'WAIT = "0"', 'wait=""0', 'a="x, wait=7", wait=0']) {
+    const response = await ask(who, bodyOf(agentId), { prefer });
+    assert.deepEqual([response.status, response.headers.get("preference-applied")], [202, "wait=0"], prefer);
+    await response.body?.cancel();
+  }
+  for (const prefer of ["wait=9999999999", "wait=00000000240", ""]) {
+    const response = await ask(who, bodyOf(agentId), { prefer });
+    await answered(response);
+    assert.equal(response.headers.get("preference-applied"), null, prefer);
+  }
+});
+
 Deno.test("a request that is sent again joins its run and is charged once", async () => {
   const who = await person();
   const body = bodyOf(await agent(who, { is_heavy: true }));

@@ -102,6 +102,16 @@ Deno.test("a run that the backend refuses is not charged, nor is what was held k
   await audited();
 });
 
+Deno.test("a run that nobody here can execute is refused for certain, and nothing is kept of it", async () => {
+  const who = await person();
+  const agentId = await agent(who, { is_heavy: true, kind: "nobody-knows" });
+
+  await problem(await ask(who, bodyOf(agentId)), 503, "not_configured");
+
+  assert.deepEqual(await kinds(who), OWNER === "caller" ? ["hold", "release"] : []);
+  assert.deepEqual(await balance(who), { balance: 100, held: 0 });
+});
+
 Deno.test("a light answer that came to nothing is not charged", async () => {
   const who = await person();
   await play({ reply: { fault: { kind: "status", status: 401 } } });

@@ -1,6 +1,7 @@
 // What leaves for the backend, what comes back when there is none, and how a long stream is cut.
 
 import assert from "node:assert/strict";
+import type { JsonObject } from "../../../supabase/functions/_shared/errors.ts";
 import { BACKEND, LIGHT, Project, SECRET, USER_ID } from "./project.ts";
 import { json } from "./world.ts";
 
@@ -120,6 +121,92 @@ Deno.test("the backend gets the same body with the user's own token, and no secr
   assert.ok(!JSON.stringify(told).includes(SECRET));
 });
 
+/** What the backend was told to prefer when it was asked so; null for nothing. */
+async function toldFor(
+  prefer: string | null,
+  body: JsonObject = {},
+  { spentMs = 0 } = {},
+): Promise<string | null> {
+  await using project = new Project(HEAVY);
+  const backend = project.world.at(BACKEND, () => json({ response: "x" }));
+  project.answers.switchyard_agents_route = () => {
+    project.world.monotonicMs += spentMs;
+    return { available: 100, agent: project.agent };
+  };
+
+  const answer = await project.app()(await project.request(body, prefer === null ? {} : { prefer }));
+
+  assert.deepEqual(await answer.json(), { response: "x" });
+  return backend.asked[0]!.headers.get("prefer");
+}
+
+Deno.test("no spelling of a wait is longer than there is time here", async () => {
+  const spelled: [string | null, string][] = [
+    [null, "wait=100"],
+    ["handling=lenient", "wait=100"],
+    ["wait=7", "wait=7"],
+    ["WAIT = 500", "wait=120"],
+    ["wait=9999999999", "wait=100"],
+    ["wait=00000000240", "wait=100"],
+    ['wait=""240', "wait=120"],
+    ['a="x, wait=7", wait=900', "wait=120"],
+    ["respond-async", "respond-async"],
+    ["wait=200, respond-async", "respond-async, wait=120"],
+  ];
+
+  for (const [prefer, told] of spelled) assert.equal(await toldFor(prefer), told);
+});
+
+Deno.test("time that has gone is not waited for again", async () => {
+  const waits: [string | null, number, string][] = [
+    [null, 25_000, "wait=100"],
+    [null, 40_500, "wait=89"],
+    ["wait=120", 25_000, "wait=105"],
+    ["wait=120", 100_000, "wait=30"],
+    ["wait=20", 100_000, "wait=20"],
+    ["respond-async, wait=120", 100_000, "respond-async, wait=30"],
+    [null, 135_000, "wait=0"],
+  ];
+
+  for (const [prefer, spentMs, told] of waits) assert.equal(await toldFor(prefer, {}, { spentMs }), told);
+});
+
+Deno.test("a stream is waited for by nobody", async () => {
+  assert.equal(await toldFor("wait=240", { stream: true }), null);
+  assert.equal(await toldFor("wait=5, respond-async", { stream: true }), "respond-async, wait=5");
+});
+
+Deno.test("only what the client has asked for is said to be applied", async () => {
+  await using project = new Project(HEAVY);
+  const headers = { "preference-applied": "wait=100" };
+  project.world.at(BACKEND, () => json({ response: "x" }, { headers }));
+  const app = project.app();
+
+  const unasked = await app(await project.request());
+  const asked = await app(await project.request({}, { prefer: "wait=100" }));
+
+  const applied = [unasked, asked].map((answer) => answer.headers.get("preference-applied"));
+  assert.deepEqual(applied, [null, "wait=100"]);
+  await Promise.all([unasked.text(), asked.text()]);
+});
+
+Deno.test("a body that does not come to its end is not waited for", async () => {
+  await using project = new Project(HEAVY);
+  const { promise: left, resolve } = Promise.withResolvers<void>();
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{"agentId":')),
+    cancel: () => resolve(),
+  });
+  const { headers } = await project.request();
+  const request = new Request("http://localhost/agent-runtime", { method: "POST", headers, body });
+
+  const answer = await project.app({ bodyMs: 50 })(request);
+
+  const { status, code } = await answer.json();
+  assert.deepEqual([status, code], [408, "too_slow"]);
+  await left;
+});
+
 Deno.test("for an API key the service speaks, and the key stays here", async () => {
   await using project = new Project(HEAVY);
   const backend = project.world.at(BACKEND, () => json({ response: "x" }));
@@ -197,6 +284,18 @@ Deno.test("a backend that is away, or somebody else in its place, is no answer",
   assert.deepEqual(elsewhere.asked, []);
 });
 
+Deno.test("who sent no key is not told to send the same one again", async () => {
+  await using project = new Project(HEAVY);
+  const app = project.app();
+
+  const details: string[] = [];
+  for (const headers of [{}, { "idempotency-key": "k" }] as Record<string, string>[]) {
+    details.push((await (await app(await project.request({}, headers))).json()).detail);
+  }
+
+  assert.deepEqual(details.map((detail) => detail.includes("with the same Idempotency-Key")), [false, true]);
+});
+
 Deno.test("a backend that takes too long is given up", async () => {
   await using project = new Project(HEAVY);
   const { promise, resolve } = Promise.withResolvers<Response>();
@@ -228,28 +327,114 @@ Deno.test("what the backend refuses is passed with its document and its headers"
   assert.deepEqual(told.map((name) => answer.headers.get(name)), ["7", "r", "p", null, null]);
 });
 
-Deno.test("a caller that charges holds before, and settles only what is accepted", async () => {
+function refusal(status: number, code: string): Response {
+  const document = { type: `urn:switchyard:error:${code}`, status, code };
+  return json(document, { status, headers: { "content-type": "application/problem+json" } });
+}
+
+/** What is done with the user's credits when the backend answers so; null when it breaks off instead. */
+async function moneyOf(answer: (() => Response) | null): Promise<unknown[]> {
   await using project = new Project({ ...HEAVY, price: { flat: 2, per_1k_tokens: 1, ceiling: 9 } });
   project.world.variables.set("CREDITS_OWNER", "caller");
-  const app = project.app();
-  const key = { "idempotency-key": "k" };
+  if (answer !== null) project.world.at(BACKEND, answer);
 
-  await (await app(await project.request({}, key))).text();
-  const backend = project.world.at(BACKEND, () => json({ response: "x" }));
-  await (await app(await project.request({}, key))).text();
-  backend.handler = () =>
-    new Response("{}", { status: 402, headers: { "content-type": "application/problem+json" } });
-  await (await app(await project.request({}, key))).text();
+  await (await project.app()(await project.request({}, { "idempotency-key": "k" }))).text();
 
   const money = project.calls.filter(({ name }) => name.includes("credits"));
-  assert.deepEqual(money.map(({ name, args }) => [name.slice(19), args.p_key, args.p_credits]), [
-    ["hold", "heavy:1:k", 9],
-    ["release", "heavy:1:k", undefined],
-    ["hold", "heavy:1:k", 9],
-    ["settle", "heavy:1:k", 9],
-    ["hold", "heavy:1:k", 9],
-    ["release", "heavy:1:k", undefined],
-  ]);
+  assert.ok(money.every(({ args }) => args.p_key === "heavy:1:k"));
+  return money.map(({ name, args }) => [name.slice(19), args.p_credits]);
+}
+
+Deno.test("a caller that charges holds before, and settles what is accepted", async () => {
+  const failed = () => {
+    const answer = refusal(503, "model_unavailable");
+    answer.headers.set("location", LOCATION.location);
+    return answer;
+  };
+
+  for (const accepted of [() => json({ response: "x" }), failed]) {
+    assert.deepEqual(await moneyOf(accepted), [["hold", 9], ["settle", 9]]);
+  }
+});
+
+Deno.test("what is held is released when the run was refused for certain", async () => {
+  const refused: [number, string][] = [
+    [401, "invalid_token"],
+    [402, "insufficient_credits"],
+    [404, "agent_not_found"],
+    [408, "too_slow"],
+    [422, "invalid_body"],
+    [429, "rate_limited"],
+    [503, "draining"],
+    [503, "not_configured"],
+  ];
+
+  for (const [status, code] of refused) {
+    assert.deepEqual(await moneyOf(() => refusal(status, code)), [["hold", 9], ["release", undefined]], code);
+  }
+});
+
+Deno.test("what is held stays held while nobody knows whether the run was accepted", async () => {
+  const unknown: [string, (() => Response) | null][] = [
+    ["nobody is reached", null],
+    ["a proxy's page", () => new Response("<html>", { status: 502 })],
+    ["a proxy's refusal", () => new Response("no", { status: 429 })],
+    [
+      "a redirection",
+      () => new Response(null, { status: 307, headers: { location: "https://evil.example" } }),
+    ],
+    ["a proxy's problem", () =>
+      json({ type: "about:blank", status: 403 }, {
+        status: 403,
+        headers: { "content-type": "application/problem+json" },
+      })],
+    ["half a problem", () =>
+      new Response('{"type":', {
+        status: 422,
+        headers: { "content-type": "application/problem+json" },
+      })],
+    ["a database that did not answer", () => refusal(503, "database_unavailable")],
+    ["a fault of the backend", () => refusal(500, "internal_error")],
+  ];
+
+  for (const [what, answer] of unknown) assert.deepEqual(await moneyOf(answer), [["hold", 9]], what);
+});
+
+Deno.test("a problem that does not come to its end is given up", async () => {
+  await using project = new Project(HEAVY);
+  const headers = { "content-type": "application/problem+json" };
+  project.world.at(BACKEND, () => {
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode('{"type":')),
+    });
+    return new Response(body, { status: 503, headers });
+  });
+
+  const answer = await project.app({ headMs: 300 })(await project.request());
+
+  assert.equal((await answer.json()).code, "backend_failed");
+});
+
+Deno.test("the platform is told to wait for a charge whose client has left", async () => {
+  await using project = new Project(HEAVY);
+  project.world.variables.set("CREDITS_OWNER", "caller");
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Response>();
+  project.world.at(BACKEND, () => {
+    asked.resolve();
+    return answer.promise;
+  });
+  const client = new AbortController();
+  const request = new Request(await project.request(), { signal: client.signal });
+
+  const answering = project.app()(request);
+  await asked.promise;
+  client.abort();
+  setTimeout(() => answer.resolve(json({ response: "x" })), 50);
+  await Promise.all(project.world.works);
+
+  assert.ok(project.named().includes("credits_settle"));
+  await (await answering).text();
 });
 
 Deno.test("a hold that was released is followed by another, and one of somebody else's is not released", async () => {

@@ -19,6 +19,8 @@ const WORLD: World = {
 Deno.test("the platform's own limits are kept", () => {
   assert.equal(LIMITS.forwardMs, 120_000);
   assert.ok(LIMITS.headMs < 150_000 && LIMITS.lightMs < 150_000);
+  // The look at the agent, a hold and the backend's answer come after it.
+  assert.ok(LIMITS.bodyMs <= LIMITS.headMs - 50_000);
 });
 
 Deno.test("no event is missed or doubled between the two", async () => {
