@@ -12,10 +12,22 @@ import orjson
 import pytest
 
 from foundation.db import MigrationError, migrate
-from tests.support.adopted import ADA, BOB, app_before_us, guide_sql
+from tests.support.adopted import ADA, BOB, LIBRARIAN, app_before_us, guide_sql
 from tests.support.database import MIGRATIONS, DatabaseServer
 from tests.support.tables import Connection
 
+OWN_POLICIES: Final = (MIGRATIONS / "20261127141000_own_policies.sql").read_text(encoding="utf-8")
+# As policies once understood them, where the other table has a column of that name, too.
+CAPTURED: Final = """
+alter policy switchyard_own_messages on public.messages using (exists (
+  select 1 from public.conversations c
+  where c.id = c.conversation_id and c.user_id = (select auth.uid())
+));
+alter policy switchyard_own_functions on public.agent_functions using (exists (
+  select 1 from public.agents a
+  where a.id = a.agent_id and a.user_id = (select auth.uid())
+));
+"""
 # Both tables get our policies, and Bob has a row that would open all of them.
 SAME_NAMES: Final = f"""
 alter table public.agent_functions disable row level security;
@@ -98,11 +110,40 @@ async def test_our_policies_mean_the_columns_of_their_own_table(app: tuple[str, 
     assert await _read_as(connection, ADA) == (2, 2)
 
 
+async def test_policies_that_mean_another_table_are_mended(app: tuple[str, Connection]) -> None:
+    url, connection = app
+    await connection.execute(SAME_NAMES)
+    await migrate(url, folder=MIGRATIONS)
+    await connection.execute(CAPTURED)
+    assert await _read_as(connection, BOB) == (2, 2)
+
+    await connection.execute(OWN_POLICIES)
+
+    assert await _read_as(connection, BOB) == (0, 0)
+    assert await _read_as(connection, ADA) == (2, 2)
+
+
+async def test_an_agent_without_a_price_is_edited_and_priced_by_nobody_but_the_operator(
+    app: tuple[str, Connection],
+) -> None:
+    url, connection = app
+    await connection.execute("alter table public.agents add price jsonb")
+    await migrate(url, folder=MIGRATIONS)
+
+    async with _signed_in(connection, ADA):
+        await connection.execute("update public.agents set name = 'New' where id = $1", LIBRARIAN)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="set by the operator"):
+            await connection.execute(
+                "update public.agents set price = $2 where id = $1", LIBRARIAN, {"flat": 0}
+            )
+
+
 async def _read_as(connection: Connection, user: UUID) -> tuple[int, int]:
     """How many messages and functions of agents the user sees."""
     async with _signed_in(connection, user):
-        messages, functions = await connection.fetchrow(READ)  # type: ignore[misc]
-    return messages, functions
+        row = await connection.fetchrow(READ)
+    assert row is not None
+    return row[0], row[1]
 
 
 @asynccontextmanager
