@@ -6,8 +6,13 @@
 do $$
 declare
   v_problems text[];
+  v_column text;
+  v_type_category "char";
+  v_condition text;
+  v_problem text;
+  v_is_found boolean;
 begin
-  with
+  with recursive
   expected (table_name, column_name, types, is_required) as (
     values
       ('agents', 'id', '{uuid}', true),
@@ -33,6 +38,7 @@ begin
       ('credit_balances', 'plan_type', '{text,character varying}', false),
       ('credit_balances', 'held', '{integer}', false),
       ('credit_balances', 'usage_month', '{date}', false),
+      ('credit_usage', 'id', null, true),
       ('credit_usage', 'user_id', '{uuid}', true),
       ('credit_usage', 'agent_id', '{uuid}', false),
       ('credit_usage', 'credits_used', '{smallint,integer,bigint,numeric}', true),
@@ -72,11 +78,34 @@ begin
   ),
   has as (
     select c.relname::text as table_name, a.attname::text as column_name, format_type(a.atttypid, null) as type,
-      a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as wants_value
+      a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '' as wants_value,
+      a.attnotnull as is_required,
+      case when a.atttypid = 'varchar'::regtype and a.atttypmod >= 4 then a.atttypmod - 4 end as characters
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     where c.relnamespace = 'public'::regnamespace
       and c.relname in (select table_name from expected)
+  ),
+  -- A view writes as its owner, unless it is told to do so as whoever asks; and so does one that is made of it.
+  built (view_id, on_id, is_as_owner) as (
+    select r.ev_class, d.refobjid, not exists (
+      select from pg_options_to_table(v.reloptions) o
+      where case when o.option_name = 'security_invoker' then o.option_value::boolean end
+    )
+    from pg_depend d
+    join pg_rewrite r on r.oid = d.objid
+    join pg_class v on v.oid = r.ev_class and v.relkind = 'v' and v.oid <> d.refobjid
+    where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
+  ),
+  views (view_id, table_name, is_as_owner) as (
+    select b.view_id, c.relname::text, b.is_as_owner
+    from built b
+    join pg_class c on c.oid = b.on_id
+    where c.relnamespace = 'public'::regnamespace and c.relname in ('credit_balances', 'credit_usage')
+    union
+    select b.view_id, v.table_name, b.is_as_owner or v.is_as_owner
+    from views v
+    join built b on b.on_id = v.view_id
   ),
   problems (problem) as (
     select format('%s.%s is %s and has to be %s', table_name, column_name, type, array_to_string(types::text[], ' or '))
@@ -95,6 +124,40 @@ begin
     where wants_value
       and table_name in ('credit_usage', 'api_keys', 'conversations', 'messages')
       and (table_name, column_name) not in (select table_name, column_name from expected)
+    union all
+    select format('%s.%s takes %s characters and has to take %s', table_name, column_name, h.characters,
+      coalesce(w.characters::text, 'any number'))
+    from (
+      values
+        ('conversations', 'title', 200),
+        ('messages', 'role', 9),
+        ('messages', 'content', null),
+        ('credit_usage', 'operation_type', 15),
+        ('api_keys', 'key_name', 100),
+        ('api_keys', 'key_hash', 64),
+        ('api_keys', 'key_prefix', 12)
+    ) w (table_name, column_name, characters)
+    join has h using (table_name, column_name)
+    where h.characters < coalesce(w.characters, h.characters + 1)
+    union all
+    select 'credit_balances.held has to be not null'
+    from has
+    where (table_name, column_name) = ('credit_balances', 'held') and not is_required
+    union all
+    -- What nobody asks today would open the table tomorrow.
+    select format('%s has policies that are asleep, which row level security would wake: drop or enable them', c.relname)
+    from pg_class c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname in (select table_name from expected)
+      and not c.relrowsecurity
+      and exists (select from pg_policy y where y.polrelid = c.oid)
+    union all
+    select distinct format('users may write %s through %s: set its security_invoker, or revoke that', table_name,
+      view_id::regclass)
+    from views, unnest(array['anon', 'authenticated']) role
+    where is_as_owner
+      and pg_relation_is_updatable(view_id, false) <> 0
+      and (has_any_column_privilege(role, view_id, 'insert, update') or has_table_privilege(role, view_id, 'delete'))
     union all
     select format('%s is not a table', c.relname)
     from pg_class c
@@ -120,6 +183,28 @@ begin
       and p.proname in ('deduct_credits', 'get_admin_stats')
   )
   select array_agg(problem order by problem) into v_problems from problems;
+
+  -- What rows say; the columns may be missing, or be something else.
+  for v_column, v_type_category, v_condition, v_problem in
+    values
+      ('user_id', null, 'user_id is null', 'credit_balances.user_id has to be set in every row'),
+      (
+        'credits_remaining', 'N', 'credits_remaining not between -2147483648 and 2147483647',
+        'credit_balances.credits_remaining has to be between -2147483648 and 2147483647 in every row'
+      )
+  loop
+    continue when not exists (
+      select from pg_attribute a
+      join pg_type t on t.oid = a.atttypid
+      where a.attrelid = to_regclass('public.credit_balances')
+        and a.attname = v_column
+        and t.typcategory = coalesce(v_type_category, t.typcategory)
+    );
+    execute 'select exists (select from public.credit_balances where ' || v_condition || ')' into v_is_found;
+    if v_is_found then
+      v_problems := array_append(v_problems, v_problem);
+    end if;
+  end loop;
 
   if v_problems is not null then
     raise exception 'this project cannot be adopted yet, and nothing was changed: %; docs/supabase.md says how to mend it',
@@ -332,11 +417,11 @@ declare
   c_own constant text := 'user_id = (select auth.uid())';
   c_conversation constant text := 'exists (
     select 1 from public.conversations c
-    where c.id = conversation_id and c.user_id = (select auth.uid())
+    where c.id = messages.conversation_id and c.user_id = (select auth.uid())
   )';
   c_agent constant text := 'exists (
     select 1 from public.agents a
-    where a.id = agent_id and a.user_id = (select auth.uid())
+    where a.id = agent_functions.agent_id and a.user_id = (select auth.uid())
   )';
   v_table text;
   v_policy text;

@@ -115,7 +115,7 @@ FAULT = Fault(
             "no-second-attempt",
             removes="putting back the runs of a lost worker",
             sql=rewritten(
-                "public.switchyard_runs_reap",
+                "switchyard.run_reap",
                 "c_max_attempts constant integer := 3",
                 "c_max_attempts constant integer := 1",
             ),

@@ -103,7 +103,7 @@ FAULT = Fault(
         Mutation(
             "no-limit",
             removes="the limit of attempts",
-            sql=rewritten("public.switchyard_runs_reap", "r.attempts >= c_max_attempts or", ""),
+            sql=rewritten("switchyard.run_reap", "r.attempts >= c_max_attempts or", ""),
         ),
         Mutation(
             "together",
