@@ -51,7 +51,7 @@ class Running:
         assert self._process.stdin is not None  # noqa: S101 - started with a pipe
         order = json.dumps({"runs": runs, "concurrency": concurrency})
         self._process.stdin.write(order.encode() + b"\n")
-        told = await _line(self._process, of=self.name, within_s=BATCH_WITHIN_S)
+        told = await _told(self._process, "cpu_s", of=self.name, within_s=BATCH_WITHIN_S)
         return Cost(told["cpu_s"] * 1000 / runs, told["wall_s"] * 1000 / runs)
 
 
@@ -69,7 +69,7 @@ async def running(subject: Subject, *arguments: str) -> AsyncIterator[Running]:
     )
     assert process.stdin is not None  # noqa: S101 - started with a pipe
     try:
-        ready = await _line(process, of=subject.name, within_s=READY_WITHIN_S)
+        ready = await _told(process, "versions", of=subject.name, within_s=READY_WITHIN_S)
         yield Running(subject.name, process, ready["versions"])
         process.stdin.close()
         await asyncio.wait_for(process.wait(), READY_WITHIN_S)
@@ -80,10 +80,16 @@ async def running(subject: Subject, *arguments: str) -> AsyncIterator[Running]:
 
 
 # Any: the values are numbers or, in the first line, names and versions.
-async def _line(process: asyncio.subprocess.Process, *, of: str, within_s: float) -> dict[str, Any]:
+async def _told(
+    process: asyncio.subprocess.Process, name: str, *, of: str, within_s: float
+) -> dict[str, Any]:
+    """The next line with `name`. What a subject logs while it starts comes the same way, and is passed over."""
     assert process.stdout is not None  # noqa: S101 - started with a pipe
-    line = await asyncio.wait_for(process.stdout.readline(), within_s)
-    if not line:
-        raise RuntimeError(f"{of} ended early; what it says is above")
-    told: dict[str, Any] = json.loads(line)
+    told: dict[str, Any] = {}
+    async with asyncio.timeout(within_s):
+        while name not in told:
+            line = await process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{of} ended early; what it says is above")
+            told = json.loads(line)
     return told
