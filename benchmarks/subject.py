@@ -83,7 +83,7 @@ async def running(subject: Subject, *arguments: str) -> AsyncIterator[Running]:
 async def _told(
     process: asyncio.subprocess.Process, name: str, *, of: str, within_s: float
 ) -> dict[str, Any]:
-    """The next line with `name`. What a subject logs while it starts comes the same way, and is passed over."""
+    """The next line with `name`; what a subject logs while it starts comes the same way."""
     assert process.stdout is not None  # noqa: S101 - started with a pipe
     told: dict[str, Any] = {}
     async with asyncio.timeout(within_s):
