@@ -11,10 +11,13 @@ from foundation.db import Database
 from foundation.errors import DatabaseUnavailable, Json
 from foundation.telemetry import Metrics
 
-__all__ = ["Account", "Held"]
+__all__ = ["MAX_HOLDS", "USED_UP", "Account", "Held"]
 
 TRIES: Final = 3
 RETRY_S: Final = 0.5
+# What was released pays for nothing again, so a key that is tried again holds under another name; so often.
+MAX_HOLDS: Final = 20
+USED_UP: Final = "this Idempotency-Key was used too often without success; use a new one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from foundation.errors import (
 from foundation.ids import new_token
 from heavy_agents.agents import Plan, read_plan
 from heavy_agents.credits import Blame, Usage, charge
-from heavy_agents.edge.account import Account
+from heavy_agents.edge.account import MAX_HOLDS, USED_UP, Account
 from heavy_agents.edge.answer import LightAnswer
 from heavy_agents.edge.calls import Calls
 from heavy_agents.edge.functions import Fired, fire
@@ -47,10 +47,8 @@ KIND: Final = "chat"
 # From the hold to the end: well below the age at which a hold counts as forgotten.
 LIMIT_S: Final = 300.0
 REPLY_CREDITS: Final = 1
-MAX_HOLDS: Final = 20
 ANSWERED: Final = "this request was answered before; its answer is not kept, use a new Idempotency-Key"
 ANSWERING: Final = "this request is being answered; send it again in a while, or use a new Idempotency-Key"
-USED_UP: Final = "this Idempotency-Key was used too often without success; use a new one"
 
 
 @dataclass(frozen=True, slots=True)

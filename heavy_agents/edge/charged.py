@@ -9,7 +9,6 @@ nothing; then the next n is held, for a key is never charged after it was releas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
@@ -17,15 +16,12 @@ from foundation.errors import DatabaseUnavailable, HeavyError, InsufficientCredi
 from foundation.ids import new_token
 from foundation.settings import CreditsOwner
 from heavy_agents.credits import Price
-from heavy_agents.edge.account import Account
+from heavy_agents.edge.account import MAX_HOLDS, USED_UP, Account
 from heavy_agents.runs import Order, Runs, Submission
 
 __all__ = ["Charged"]
 
 log = structlog.get_logger(__name__)
-
-MAX_HOLDS: Final = 20
-USED_UP: Final = "this Idempotency-Key was used too often without success; use a new one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A process that has loaded the server, and forks one for each order: `python -m tests.support.forker <fd>`.
 
-To load it takes a second of CPU, and the tests start some two hundred servers. What comes of a fork is a
+To load it takes a second of CPU, and the tests start more than a hundred servers. What comes of a fork is a
 process as any other, that is killed, stopped and told to go as any other: nothing has run before it, no loop,
 no thread and no connection. It begins where `python railway_server.py` or `python -m …` would begin.
 
