@@ -1,4 +1,4 @@
-"""Rules that an adopted app has for its own tables keep no run from ending, and none from being reaped."""
+"""Rules that an adopted app has for its own tables keep no run from ending, none from being reaped, no hold held."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ create function public.refuses() returns trigger language plpgsql as $$
 begin raise exception 'this month is closed'; end
 $$;
 """
+OF_ADAS_BALANCE: Final = (
+    REFUSES + "create trigger refuses before update on public.credit_balances"
+    f" for each row when (old.user_id = '{ADA}') execute function refuses()"
+)
 OF_USAGE: Final = {
     "a trigger": REFUSES
     + "create trigger refuses before insert on public.credit_usage for each row execute function refuses()",
@@ -80,10 +84,7 @@ async def test_usage_is_not_left_out_for_what_passes(sql: Sql) -> None:
 async def test_a_run_that_cannot_be_ended_stops_no_reaping_of_others(sql: Sql) -> None:
     refused, other = await sql.running(ADA, hold=5), await sql.running(BOB)
     await sql.cancel(ADA, refused["run_id"])
-    await sql.connection.execute(
-        REFUSES + "create trigger refuses before update on public.credit_balances"
-        f" for each row when (old.user_id = '{ADA}') execute function refuses()"
-    )
+    await sql.connection.execute(OF_ADAS_BALANCE)
     for claim in (refused, other):
         await sql.expire(claim["run_id"])
 
@@ -94,6 +95,39 @@ async def test_a_run_that_cannot_be_ended_stops_no_reaping_of_others(sql: Sql) -
     assert answer["next_ms"] is None
     await sql.connection.execute("drop trigger refuses on public.credit_balances")
     assert await sql.reap() == {refused["run_id"]: "cancelled"}
+
+
+async def test_a_batch_of_runs_that_cannot_be_ended_stops_no_reaping_of_those_behind_it(sql: Sql) -> None:
+    refused = [await sql.running(ADA, hold=1) for _ in range(4)]
+    other = await sql.running(BOB)
+    for claim in refused:
+        await sql.cancel(ADA, claim["run_id"])
+    await sql.connection.execute(OF_ADAS_BALANCE)
+    for claim in (*refused, other):
+        await sql.expire(claim["run_id"])
+
+    answer = await sql.call("runs_reap_due", limit=2, queue_deadline_s=3600)
+
+    assert [row["run_id"] for row in answer["reaped"]] == [other["run_id"]]
+    await sql.connection.execute("drop trigger refuses on public.credit_balances")
+    assert set(await sql.reap()) == {claim["run_id"] for claim in refused}
+
+
+@pytest.mark.parametrize("limit", [100, 5, 2, 1])
+async def test_holds_that_cannot_be_released_stop_no_release_of_others(sql: Sql, limit: int) -> None:
+    for number in range(4):
+        await sql.hold(ADA, 1, f"k{number}")
+    await sql.hold(BOB, 3, "k")
+    await sql.connection.execute(OF_ADAS_BALANCE)
+
+    answer = await sql.expire_holds(after_s=0, limit=limit)
+
+    assert answer["released"] == 1
+    assert await sql.money(BOB) == (10, 0)
+    # Nobody is told to come back at once, again and again.
+    assert await sql.expire_holds(after_s=0, limit=limit) == {"released": 0, "more": False}
+    await sql.connection.execute("drop trigger refuses on public.credit_balances")
+    assert (await sql.expire_holds(after_s=0))["released"] == 4
 
 
 async def _noted(sql: Sql, run_id: str) -> int:
