@@ -15,6 +15,7 @@ from foundation.errors import (
     NotConfigured,
     RunNotFound,
 )
+from routing.agreement import check_owner
 from routing.answers import Accepted, ExecuteAnswer
 from routing.bodies import EXECUTE_BYTES, read_model
 from routing.callers import CallerOf, RoomsOf
@@ -102,6 +103,7 @@ async def execute(
     With `stream` or `Accept: text/event-stream` its events are streamed; otherwise the answer comes when the
     run has ended, or says where to follow it. A run that fails while it is waited for is a problem document.
     """
+    check_owner(request.headers, rooms.settings.credits_owner)
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
     body, size_bytes = await read_model(request, ExecuteBody, limit_bytes=EXECUTE_BYTES)

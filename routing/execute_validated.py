@@ -11,6 +11,7 @@ from starlette.responses import Response
 from foundation.errors import ConflictingCredentials, InvalidRequest, WrongCaller
 from foundation.identity import Caller, backend_id
 from heavy_agents.runs import Sender
+from routing.agreement import check_owner
 from routing.bodies import EXECUTE_BYTES, read_model
 from routing.callers import RoomsOf, SenderOf, spoken_for
 from routing.execute import ENDED_WELL, GOES_ON, OF_RUNS
@@ -71,6 +72,7 @@ async def execute_validated(
     The service's is charged as any other is. Another backend's is not charged here at all, belongs to nobody
     of this project, and is open to that backend alone; its token names the `Idempotency-Key` that is wanted.
     """
+    check_owner(request.headers, rooms.settings.credits_owner)
     key = parse_key(request.headers.getlist("idempotency-key"))
     preference = parse_prefer(request.headers.getlist("prefer"))
     body, size_bytes = await read_model(request, ValidatedBody, limit_bytes=EXECUTE_BYTES)

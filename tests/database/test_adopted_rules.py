@@ -1,4 +1,4 @@
-"""Rules that an adopted app has for its own tables keep no run from ending, none from being reaped, no hold held."""
+"""Rules of an adopted app for its own tables keep no run from ending, and no other from being reaped."""
 
 from __future__ import annotations
 

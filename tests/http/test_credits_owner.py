@@ -19,6 +19,7 @@ from tests.support.server import SERVICE_SECRET, Document, Person, assert_proble
 
 PRICE: Document = {"flat": 3}
 PAID = [("hold", 0), ("settle", -3)]
+EXECUTE = "/api/agent/execute"
 KEY = {"idempotency-key": "order-1"}
 
 
@@ -67,7 +68,7 @@ async def test_a_run_that_is_executed_is_charged_by_the_backend_alone(
     body = person.body() | {"agentId": str(await heavy(chat, person))}
 
     for _ in range(2):
-        answer = await person.client.post("/api/agent/execute", json=body, headers=KEY)
+        answer = await person.client.post(EXECUTE, json=body, headers=KEY)
         assert answer.status_code == 200, answer.text
 
     assert await ledger(chat.server, person) == (PAID if owner is CreditsOwner.BACKEND else [])
@@ -86,10 +87,52 @@ async def test_a_run_an_edge_function_sends_along_is_charged_by_the_backend_alon
 
     async with chat.server.client(**{"x-railway-secret": SERVICE_SECRET}) as edge:
         for _ in range(2):
-            answer = await edge.post("/api/agent/execute-validated", json=body, headers=KEY)
+            answer = await edge.post(f"{EXECUTE}-validated", json=body, headers=KEY)
             assert answer.status_code == 200, answer.text
 
     assert await ledger(chat.server, person) == (PAID if owner is CreditsOwner.BACKEND else [])
+
+
+@pytest.mark.parametrize("said", list(CreditsOwner))
+async def test_a_run_is_refused_that_an_edge_function_charges_for_in_another_way(
+    chat: ChatServer, owner: CreditsOwner, person: Person, said: CreditsOwner
+) -> None:
+    agent = str(await heavy(chat, person))
+    headers = {"x-credits-owner": said.value}
+    sent_along = {
+        "userId": str(person.id),
+        "agentId": agent,
+        "agentConfig": {"name": "Sent along"},
+        "messages": [{"role": "user", "content": "hello"}],
+    }
+
+    answers = [await person.client.post(EXECUTE, json=person.body() | {"agentId": agent}, headers=headers)]
+    async with chat.server.client(**{"x-railway-secret": SERVICE_SECRET}) as edge:
+        answers.append(await edge.post(f"{EXECUTE}-validated", json=sent_along, headers=headers))
+
+    for answer in answers:
+        if said is owner:
+            assert answer.status_code == 200, answer.text
+        else:
+            problem = assert_problem(answer, 503, "not_configured")
+            assert problem["detail"] == (
+                f"CREDITS_OWNER is {said.value} at the edge function and {owner.value} here; set both alike"
+            )
+    runs = await chat.server.sql.fetchval(
+        "select count(*) from switchyard.runs where user_id = $1", person.id
+    )
+    assert runs == (2 if said is owner else 0)
+
+
+@pytest.mark.parametrize("said", [["Backend"], [""], ["backend", "backend"]])
+async def test_what_no_owner_can_be_called_is_refused(
+    chat: ChatServer, person: Person, said: list[str]
+) -> None:
+    headers = [("x-credits-owner", value) for value in said]
+
+    answer = await person.client.post(EXECUTE, json=person.body(), headers=headers)
+
+    assert "X-Credits-Owner" in assert_problem(answer, 400, "invalid_request")["detail"]
 
 
 async def test_a_run_by_the_edges_own_contract_is_charged_once(

@@ -54,6 +54,7 @@ async function answerOf(room: Room, call: Call, held: { hold: Hold; credits: num
   return answer;
 }
 
+// The backend refuses what both would charge for, or nobody.
 function headersFor({ settings }: Room, { request, requestId, caller, key }: Asked): Record<string, string> {
   const accept = request.headers.get("accept");
   const trace = request.headers.get("traceparent") ?? "";
@@ -61,6 +62,7 @@ function headersFor({ settings }: Room, { request, requestId, caller, key }: Ask
     "content-type": "application/json",
     "idempotency-key": key,
     "x-request-id": requestId,
+    "x-credits-owner": settings.creditsOwner,
     ...(accept === null ? {} : { accept }),
     ...(TRACEPARENT.test(trace) ? { traceparent: trace } : {}),
     ...(caller.token === null

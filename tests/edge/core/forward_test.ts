@@ -117,6 +117,7 @@ Deno.test("the backend gets the same body with the user's own token, and no secr
     [told["idempotency-key"], told.prefer, told.traceparent, told["x-request-id"], told.accept],
     ["k 1", "respond-async, wait=120", trace, "mine", "a/b"],
   );
+  assert.equal(told["x-credits-owner"], "backend");
   assert.equal(told["x-railway-secret"], undefined);
   assert.ok(!JSON.stringify(told).includes(SECRET));
 });
