@@ -75,7 +75,9 @@ class RunForge(TokenForge):
         for name, values in wrong.items():
             ends = ("", None) if name == "nbf" else ("", None, 1, ABSENT)
             for value in (*values, *ends):
-                yield f"{name} {'missing' if value is ABSENT else repr(value)}", {}, {name: value}, None
+                # Issued now, not when it is signed: a moment later the longest life allowed ends later.
+                changes = {"iat": now_s, name: value}
+                yield f"{name} {'missing' if value is ABSENT else repr(value)}", {}, changes, None
         yield "the type of a user's token", {"typ": "JWT"}, {}, None
         yield "no type", {"typ": ABSENT}, {}, None
         yield "a type that is a list", {"typ": [RUN_TYPE]}, {}, None
