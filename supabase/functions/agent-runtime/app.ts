@@ -50,6 +50,7 @@ async function handle(room: Room, request: Request, requestId: string): Promise<
     throw new HeavyError("method_not_allowed", detail, {}, { Allow: "POST, OPTIONS" });
   }
   const asked = await read(room, request, requestId);
+  room.expiry?.visit();
   const { decision, row } = await look(room, asked);
   room.world.log("decided", { requestId, to: decision.to, why: decision.why });
   if (decision.to === "refuse") throw decision.error;

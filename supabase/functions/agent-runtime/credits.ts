@@ -26,7 +26,7 @@ export interface Hold {
   settle(credits: number, usage?: JsonObject): Promise<number>;
   /**
    * Ends it without one, unless it has ended; returns what was charged then. Never throws: what stays open is
-   * released by the backend in time.
+   * released in time (`expiry.ts`).
    */
   release(): Promise<number>;
 }

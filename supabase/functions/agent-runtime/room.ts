@@ -8,6 +8,7 @@ import { Jwks } from "../_shared/jwks.ts";
 import { readSettings, type Settings } from "../_shared/settings.ts";
 import type { World } from "../_shared/world.ts";
 import type { ExecuteBody } from "./execute_body.ts";
+import { Expiry } from "./expiry.ts";
 
 /**
  * Milliseconds, from when the request came. The platform ends what has no answer after 150 s, and everything after
@@ -38,6 +39,8 @@ export interface Room {
   settings: Settings;
   database: Database;
   authenticator: Authenticator;
+  /** null where a backend does it. */
+  expiry: Expiry | null;
 }
 
 /** One request, proved and read. `key` is the caller's, or made for it. `beganMs` is of the monotonic clock. */
@@ -63,5 +66,6 @@ export function openRoom(world: World, limits: Limits): Room {
     clock: world.clock,
     jwtSecret: settings.jwtSecret,
   });
-  return { world, limits, settings, database, authenticator };
+  const expiry = settings.backendUrl === null ? new Expiry(database, world) : null;
+  return { world, limits, settings, database, authenticator, expiry };
 }

@@ -305,3 +305,54 @@ Deno.test("an answer is read whatever lines end with, and wherever its bytes are
     assert.equal(answer.response, "grüße 👋", JSON.stringify(lineEnd));
   }
 });
+
+/** How often holds were looked for that nobody ended. */
+function looks(project: Project): number {
+  return project.named().filter((name) => name === "credits_expire").length;
+}
+
+Deno.test("where there is no backend, forgotten holds are looked for once a minute", async () => {
+  await using project = new Project();
+  project.world.variables.delete("RAILWAY_BACKEND_URL");
+  project.answers.switchyard_credits_expire = () => ({ released: 2, more: false });
+  project.speaks(["fine"]);
+  const app = project.app();
+
+  for (const [laterMs, wanted] of [[0, 1], [59_000, 1], [1_000, 2]] as const) {
+    project.world.monotonicMs += laterMs;
+    const answer = await app(await project.request());
+    assert.equal((await answer.json()).response, "fine");
+    await Promise.all(project.world.works);
+    assert.equal(looks(project), wanted);
+  }
+  const asked = project.calls.find(({ name }) => name === "switchyard_credits_expire");
+  assert.deepEqual(asked?.args, { p_after_s: 900, p_limit: 100 });
+  assert.ok(project.world.logged.includes(JSON.stringify({ event: "holds_released", released: 2 })));
+});
+
+Deno.test("an answer needs nobody to look for forgotten holds, and a stranger makes nobody look", async () => {
+  await using project = new Project();
+  project.world.variables.delete("RAILWAY_BACKEND_URL");
+  project.answers.switchyard_credits_expire = () => new Response("", { status: 504 });
+  project.speaks(["fine"]);
+  const app = project.app();
+
+  const stranger = await project.request();
+  stranger.headers.delete("authorization");
+  assert.equal((await app(stranger)).status, 401);
+  assert.equal(looks(project), 0);
+  const answer = await app(await project.request());
+
+  assert.equal((await answer.json()).response, "fine");
+  await Promise.all(project.world.works);
+  assert.equal(looks(project), 1);
+});
+
+Deno.test("where there is a backend, it looks for forgotten holds", async () => {
+  await using project = new Project();
+  project.speaks(["fine"]);
+
+  await (await project.app()(await project.request())).text();
+
+  assert.equal(looks(project), 0);
+});
