@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -30,6 +30,15 @@ select
   pg_is_in_recovery() as is_standby,
   to_regclass('supabase_migrations.schema_migrations') is not null as has_record
 """
+_DOORS_KNOWN = """
+select exists (
+  select from pg_proc p
+  join pg_namespace n on n.oid = p.pronamespace
+  where n.nspname = 'switchyard' and p.proname = 'open_doors'
+    and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')
+)
+"""
+_DOORS = "select rule || ': ' || subject as door from switchyard.open_doors() order by 1"
 _CLOCK = "select extract(epoch from clock_timestamp())::float8"
 # Older records have no names.
 _APPLIED = """
@@ -68,6 +77,7 @@ class Sight:
         latency_ms: of one statement, there and back.
         offset_s: how far this machine's clock is before the database's; as exact as half the latency.
         applied: version → name of the migrations in the record, the app's own among them.
+        doors: how users get past the guards of the tables, as the audit says it.
     """
 
     version: str
@@ -76,6 +86,7 @@ class Sight:
     latency_ms: float
     offset_s: float
     applied: Mapping[str, str]
+    doors: Sequence[str] = ()
 
 
 async def look(url: str, *, within_s: float) -> Sight:
@@ -116,6 +127,7 @@ async def _sight(connection: Connection[Record]) -> Sight:
     there_s: float = await connection.fetchval(_CLOCK)
     took_s = time.monotonic() - began_s
     rows = await connection.fetch(_APPLIED) if facts["has_record"] else []
+    doors = await connection.fetch(_DOORS) if await connection.fetchval(_DOORS_KNOWN) else []
     return Sight(
         version=facts["version"],
         role=facts["role"],
@@ -123,6 +135,7 @@ async def _sight(connection: Connection[Record]) -> Sight:
         latency_ms=took_s * 1000,
         offset_s=began_at_s + took_s / 2 - there_s,
         applied={row["version"]: row["name"] for row in rows},
+        doors=[row["door"] for row in doors],
     )
 
 

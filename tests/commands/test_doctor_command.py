@@ -22,6 +22,7 @@ from tests.support.model import serve_model
 from tests.support.nats import nats_server
 from tests.support.process import ServerProcess, free_port, run_command
 from tests.support.redis import running_redis
+from tests.support.tables import connected
 from tests.support.web import Web, serve_web
 
 WELL, UNWELL = 0, 1
@@ -106,6 +107,20 @@ async def test_a_database_that_is_wrong_is_told_by_what_is_wrong(
     assert (code, found["database"]["level"]) == (UNWELL, "ok")
     assert "of this release are missing, from 20261122090000_app_tables.sql on" in found["migrations"]["says"]
     assert found["migrations"]["do"].startswith("python railway_server.py migrate")
+
+
+async def test_a_door_to_the_money_that_was_opened_again_is_told(demo_url: str, tmp_path: Path) -> None:
+    async with connected(demo_url) as sql:
+        await sql.execute("grant update on public.credit_balances to authenticated")
+
+    code, found = await look(tmp_path, DATABASE_URL=demo_url)
+
+    assert (code, found["database"]["level"]) == (UNWELL, "wrong")
+    assert found["database"]["says"] == (
+        "users may write what only functions write:"
+        " public.credit_balances through public.credit_balances as authenticated"
+    )
+    assert "docs/supabase.md" in found["database"]["do"]
 
 
 async def test_a_model_endpoint_that_refuses_its_key_is_told_and_the_key_is_not(

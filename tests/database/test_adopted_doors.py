@@ -14,6 +14,7 @@ import pytest
 from foundation.db import MigrationError, migrate
 from tests.support.adopted import ADA, BOB, LIBRARIAN, app_before_us, guide_sql
 from tests.support.database import MIGRATIONS, DatabaseServer
+from tests.support.server import Document
 from tests.support.tables import Connection
 
 OWN_POLICIES: Final = (MIGRATIONS / "20261127141000_own_policies.sql").read_text(encoding="utf-8")
@@ -39,6 +40,45 @@ insert into public.agents (user_id, name) values ('{BOB}', 'Key');
 update public.conversations set conversation_id = id;
 update public.agents set agent_id = id;
 """  # noqa: S608 - written above
+MY_BALANCE: Final = (
+    "create view public.my_balance as"
+    " select user_id, credits_remaining from public.credit_balances where user_id = auth.uid();"
+)
+WRITES: Final = "users may write what only functions write"
+# After the adoption: what opens a door, what closes it, and what the audit says meanwhile.
+OPENED: Final[dict[str, tuple[str, str, list[Document]]]] = {
+    "a view": (
+        MY_BALANCE + "grant all on public.my_balance to authenticated",
+        "alter view public.my_balance set (security_invoker = on)",
+        [{"rule": WRITES, "subject": "public.credit_balances through public.my_balance as authenticated"}],
+    ),
+    "a view of a view": (
+        MY_BALANCE + "create view public.mine with (security_invoker = on) as table public.my_balance;"
+        "grant update (credits_remaining) on public.mine to anon",
+        "revoke all on public.mine from anon",
+        [{"rule": WRITES, "subject": "public.credit_balances through public.mine as anon"}],
+    ),
+    "a grant": (
+        "grant insert (user_id) on public.credit_usage to authenticated;"
+        "grant truncate on public.credit_balances to anon",
+        "revoke all on public.credit_usage, public.credit_balances from anon, authenticated",
+        [
+            {"rule": WRITES, "subject": "public.credit_balances through public.credit_balances as anon"},
+            {"rule": WRITES, "subject": "public.credit_usage through public.credit_usage as authenticated"},
+        ],
+    ),
+    "tables without row level security": (
+        "alter table public.messages disable row level security;"
+        "alter table public.credit_balances disable row level security",
+        "alter table public.messages enable row level security;"
+        "alter table public.credit_balances enable row level security",
+        [
+            {"rule": "a table without row level security", "subject": "public.credit_balances"},
+            {"rule": "a table without row level security", "subject": "public.messages"},
+        ],
+    ),
+    "a view to read": (MY_BALANCE + "grant select on public.my_balance to authenticated", "select 1", []),
+}
 READ: Final = "select (select count(*) from public.messages), (select count(*) from public.agent_functions)"
 
 
@@ -136,6 +176,26 @@ async def test_an_agent_without_a_price_is_edited_and_priced_by_nobody_but_the_o
             await connection.execute(
                 "update public.agents set price = $2 where id = $1", LIBRARIAN, {"flat": 0}
             )
+
+
+@pytest.mark.parametrize(("opens", "closes", "named"), OPENED.values(), ids=OPENED)
+async def test_the_audit_names_what_is_opened_afterwards(
+    app: tuple[str, Connection], opens: str, closes: str, named: list[Document]
+) -> None:
+    url, connection = app
+    await migrate(url, folder=MIGRATIONS)
+    assert await _audit(connection) == []
+
+    await connection.execute(opens)
+    assert await _audit(connection) == named
+
+    await connection.execute(closes)
+    assert await _audit(connection) == []
+
+
+async def _audit(connection: Connection) -> list[Document]:
+    told: list[Document] = await connection.fetchval("select public.switchyard_audit()")
+    return sorted(told, key=lambda each: str(each["subject"]))
 
 
 async def _read_as(connection: Connection, user: UUID) -> tuple[int, int]:
