@@ -31,6 +31,8 @@ begin
     loop
       begin
         perform switchyard.request_close(h.user_id, h.key, 0);
+        -- Also what a rule would say at the end of the transaction, and of all of it.
+        set constraints all immediate;
         v_released := v_released + 1;
       exception
         -- What may be otherwise in the next moment: the batch is tried again.
@@ -66,6 +68,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_due uuid[];
   v_refused uuid[] := '{}';
+  v_row jsonb;
   v_reaped jsonb := '[]';
 begin
   for i in 1..c_batches loop
@@ -87,7 +90,9 @@ begin
       select * from switchyard.runs where id = any (v_due) order by user_id, id
     loop
       begin
-        v_reaped := v_reaped || switchyard.run_reap(r, v_now, p_queue_deadline_s);
+        v_row := switchyard.run_reap(r, v_now, p_queue_deadline_s);
+        set constraints all immediate;
+        v_reaped := v_reaped || v_row;
       exception
         -- What may be otherwise in the next moment: the batch is tried again.
         when transaction_rollback or insufficient_resources or operator_intervention or system_error
