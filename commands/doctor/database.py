@@ -18,7 +18,7 @@ __all__ = ["clock_findings", "database_findings", "migration_findings"]
 
 DATABASE, MIGRATIONS, CLOCK = "database", "migrations", "clock"
 MIGRATE: Final = "python railway_server.py migrate"
-CLOSE: Final = "close it as docs/supabase.md says under 'Doors that are opened again'"
+CLOSE: Final = "close it, as docs/supabase.md says under 'Doors that are opened again'"
 # More, and a server that is running is not ready.
 LIMIT_S: Final = 30.0
 NOTABLE_S: Final = 2.0
@@ -139,7 +139,7 @@ def _surprises(found: DatabaseFacts, sight: Sight) -> list[Finding]:
         )
     if sight.is_standby:
         surprises.append(wrong(DATABASE, "it is a standby that takes no writes", "use the primary's address"))
-    surprises += [wrong(DATABASE, door, CLOSE) for door in sight.doors]
+    surprises += [warning(DATABASE, door, CLOSE) for door in sight.doors]
     if sight.latency_ms > FAR_MS:
         surprises.append(
             warning(DATABASE, f"a call takes {sight.latency_ms:.0f} ms", "run the server in the same region")

@@ -38,7 +38,7 @@ select exists (
     and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute')
 )
 """
-_DOORS = "select rule || ': ' || subject as door from switchyard.open_doors() order by 1"
+_DOORS = "select door from switchyard.open_doors() door"
 _CLOCK = "select extract(epoch from clock_timestamp())::float8"
 # Older records have no names.
 _APPLIED = """
@@ -77,7 +77,7 @@ class Sight:
         latency_ms: of one statement, there and back.
         offset_s: how far this machine's clock is before the database's; as exact as half the latency.
         applied: version → name of the migrations in the record, the app's own among them.
-        doors: how users get past the guards of the tables, as the audit says it.
+        doors: how users may get past the guards of the app's tables, a sentence each.
     """
 
     version: str

@@ -73,9 +73,8 @@ class Reaper:
             return REAP_S
         for row in answer["reaped"]:
             self._tell(row)
-        if len(answer["reaped"]) == REAP_BATCH:
-            return 0.0
-        return _until_next(answer["next_ms"])
+        # There may be more: a batch may have been full, also of runs that cannot be ended.
+        return 0.0 if answer["reaped"] else _until_next(answer["next_ms"])
 
     # Any: a row as the database's JSON gives it.
     def _tell(self, row: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 -- What the app's rules keep from ending keeps nothing else from it: one refused hold none of its batch, and a batch of
--- refused ones not those behind it. The next batch is taken only when all of this one was refused, because accounts are
--- locked in one order within a batch, and what is refused keeps no lock. After ten batches it is enough for one call.
+-- refused ones not those behind it, up to ten batches a call. The next batch is taken only when all of this one was
+-- refused, because accounts are locked in one order within a batch, and what is refused keeps no lock; where only some
+-- were, whoever calls comes back for the others. A rule that is deferred to the end of the transaction refuses all of it.
 
 create or replace function public.switchyard_credits_expire(p_after_s double precision, p_limit integer) returns jsonb
 language plpgsql security definer
@@ -31,8 +32,6 @@ begin
     loop
       begin
         perform switchyard.request_close(h.user_id, h.key, 0);
-        -- Also what a rule would say at the end of the transaction, and of all of it.
-        set constraints all immediate;
         v_released := v_released + 1;
       exception
         -- What may be otherwise in the next moment: the batch is tried again.
@@ -68,7 +67,6 @@ declare
   v_now timestamptz := clock_timestamp();
   v_due uuid[];
   v_refused uuid[] := '{}';
-  v_row jsonb;
   v_reaped jsonb := '[]';
 begin
   for i in 1..c_batches loop
@@ -90,9 +88,7 @@ begin
       select * from switchyard.runs where id = any (v_due) order by user_id, id
     loop
       begin
-        v_row := switchyard.run_reap(r, v_now, p_queue_deadline_s);
-        set constraints all immediate;
-        v_reaped := v_reaped || v_row;
+        v_reaped := v_reaped || switchyard.run_reap(r, v_now, p_queue_deadline_s);
       exception
         -- What may be otherwise in the next moment: the batch is tried again.
         when transaction_rollback or insufficient_resources or operator_intervention or system_error

@@ -14,7 +14,6 @@ import pytest
 from foundation.db import MigrationError, migrate
 from tests.support.adopted import ADA, BOB, LIBRARIAN, app_before_us, guide_sql
 from tests.support.database import MIGRATIONS, DatabaseServer
-from tests.support.server import Document
 from tests.support.tables import Connection
 
 OWN_POLICIES: Final = (MIGRATIONS / "20261127141000_own_policies.sql").read_text(encoding="utf-8")
@@ -44,40 +43,67 @@ MY_BALANCE: Final = (
     "create view public.my_balance as"
     " select user_id, credits_remaining from public.credit_balances where user_id = auth.uid();"
 )
-WRITES: Final = "users may write what only functions write"
-# After the adoption: what opens a door, what closes it, and what the audit says meanwhile.
-OPENED: Final[dict[str, tuple[str, str, list[Document]]]] = {
+A_VIEW: Final = "authenticated is granted writing of {}, a view that sees credit_balances as its owner does"
+# After the adoption: what opens a door, what closes it, and what is said meanwhile.
+OPENED: Final[dict[str, tuple[str, str, list[str]]]] = {
     "a view": (
         MY_BALANCE + "grant all on public.my_balance to authenticated",
         "alter view public.my_balance set (security_invoker = on)",
-        [{"rule": WRITES, "subject": "public.credit_balances through public.my_balance as authenticated"}],
+        [A_VIEW.format("public.my_balance")],
     ),
     "a view of a view": (
-        MY_BALANCE + "create view public.mine with (security_invoker = on) as table public.my_balance;"
-        "grant update (credits_remaining) on public.mine to anon",
-        "revoke all on public.mine from anon",
-        [{"rule": WRITES, "subject": "public.credit_balances through public.mine as anon"}],
+        MY_BALANCE + "create view public.mine as table public.my_balance;"
+        "grant update (credits_remaining) on public.mine to authenticated",
+        "revoke all on public.mine from authenticated",
+        [A_VIEW.format("public.mine")],
     ),
-    "a grant": (
+    "a view with a trigger of its own": (
+        "create view public.total as select sum(credits_remaining) from public.credit_balances;"
+        "create function public.pays() returns trigger language plpgsql as 'begin return new; end';"
+        "create trigger pays instead of insert on public.total for each row execute function public.pays();"
+        "grant insert on public.total to authenticated",
+        "revoke all on public.total from authenticated",
+        [A_VIEW.format("public.total")],
+    ),
+    "grants": (
         "grant insert (user_id) on public.credit_usage to authenticated;"
         "grant truncate on public.credit_balances to anon",
         "revoke all on public.credit_usage, public.credit_balances from anon, authenticated",
         [
-            {"rule": WRITES, "subject": "public.credit_balances through public.credit_balances as anon"},
-            {"rule": WRITES, "subject": "public.credit_usage through public.credit_usage as authenticated"},
+            "anon is granted writing of public.credit_balances",
+            "authenticated is granted writing of public.credit_usage",
         ],
+    ),
+    "an heir": (
+        "create table public.old_usage () inherits (public.credit_usage);"
+        "grant insert on public.old_usage to authenticated",
+        "revoke all on public.old_usage from anon, authenticated",
+        ["authenticated is granted writing of public.old_usage"],
     ),
     "tables without row level security": (
         "alter table public.messages disable row level security;"
         "alter table public.credit_balances disable row level security",
         "alter table public.messages enable row level security;"
         "alter table public.credit_balances enable row level security",
-        [
-            {"rule": "a table without row level security", "subject": "public.credit_balances"},
-            {"rule": "a table without row level security", "subject": "public.messages"},
-        ],
+        ["public.credit_balances has no row level security", "public.messages has no row level security"],
     ),
-    "a view to read": (MY_BALANCE + "grant select on public.my_balance to authenticated", "select 1", []),
+}
+# What users cannot write through, as Postgres itself says.
+SHUT: Final = {
+    "a view to read": (
+        MY_BALANCE + "grant select on public.my_balance to authenticated",
+        "update public.my_balance set credits_remaining = 9",
+    ),
+    "a view of a view as whoever asks": (
+        MY_BALANCE + "create view public.mine with (security_invoker = on) as table public.my_balance;"
+        "grant all on public.mine to authenticated",
+        "update public.mine set credits_remaining = 9",
+    ),
+    "a view of a view that sees as whoever asks": (
+        MY_BALANCE + "alter view public.my_balance set (security_invoker = on);"
+        "create view public.mine as table public.my_balance; grant all on public.mine to authenticated",
+        "update public.mine set credits_remaining = 9",
+    ),
 }
 READ: Final = "select (select count(*) from public.messages), (select count(*) from public.agent_functions)"
 
@@ -178,24 +204,36 @@ async def test_an_agent_without_a_price_is_edited_and_priced_by_nobody_but_the_o
             )
 
 
-@pytest.mark.parametrize(("opens", "closes", "named"), OPENED.values(), ids=OPENED)
-async def test_the_audit_names_what_is_opened_afterwards(
-    app: tuple[str, Connection], opens: str, closes: str, named: list[Document]
+@pytest.mark.parametrize(("opens", "closes", "told"), OPENED.values(), ids=OPENED)
+async def test_what_is_opened_afterwards_is_told(
+    app: tuple[str, Connection], opens: str, closes: str, told: list[str]
 ) -> None:
     url, connection = app
     await migrate(url, folder=MIGRATIONS)
-    assert await _audit(connection) == []
+    assert await _doors(connection) == []
 
     await connection.execute(opens)
-    assert await _audit(connection) == named
+    assert await _doors(connection) == told
 
     await connection.execute(closes)
-    assert await _audit(connection) == []
+    assert await _doors(connection) == []
 
 
-async def _audit(connection: Connection) -> list[Document]:
-    told: list[Document] = await connection.fetchval("select public.switchyard_audit()")
-    return sorted(told, key=lambda each: str(each["subject"]))
+@pytest.mark.parametrize(("made", "tried"), SHUT.values(), ids=SHUT)
+async def test_what_lets_nobody_in_is_no_door(app: tuple[str, Connection], made: str, tried: str) -> None:
+    url, connection = app
+    await migrate(url, folder=MIGRATIONS)
+
+    await connection.execute(made)
+
+    assert await _doors(connection) == []
+    async with _signed_in(connection, BOB):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(tried)
+
+
+async def _doors(connection: Connection) -> list[str]:
+    return [row["door"] for row in await connection.fetch("select door from switchyard.open_doors() door")]
 
 
 async def _read_as(connection: Connection, user: UUID) -> tuple[int, int]:

@@ -21,7 +21,7 @@ COMMAND = "python -m tests.hardening"
 
 
 def _chosen() -> list[tuple[Fault, Mutation]]:
-    """All have had their turn after a month; those of one fault, which take as long, are not neighbours."""
+    """All have had their turn after a month."""
     every = [(fault, mutation) for fault in FAULTS for mutation in fault.mutations]
     random.Random(0).shuffle(every)  # noqa: S311 - no secret
     first = SEED * MUTATIONS_A_RUN

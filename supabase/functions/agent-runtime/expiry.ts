@@ -14,13 +14,12 @@ export class Expiry {
 
   constructor(private readonly database: Database, private readonly world: World) {}
 
-  /** Looks once a minute at most. */
+  /** Looks once a minute at most, in this process. */
   visit(): void {
     const nowMs = this.world.clock.monotonicMs();
     if (nowMs < this.dueMs) return;
     this.dueMs = nowMs + EVERY_MS;
-    // What a failure is was logged where it happened.
-    this.world.background(this.release().catch(() => undefined));
+    this.world.background(this.release().catch(() => this.world.log("holds_not_released", {})));
   }
 
   private async release(): Promise<void> {
