@@ -281,6 +281,9 @@ class Context:
         if (discard_after := self._journal.began_before(name)) is not None:
             self.tracer.current.event("retry", {"attempt": self.attempt})
             await self.emit("retry", attempt=self.attempt, discardAfter=discard_after)
+        # Who slept past a lease begins nothing that others may have done; the journal would notice too late.
+        if not self._lease.holds:
+            raise LeaseLost
         began_ms = self._meter.elapsed_ms
         result = tidy(await work())
         await self._writer.flushed()

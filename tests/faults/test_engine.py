@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from uuid import UUID
 
 import pytest
 
 from foundation.errors import InsufficientCredits, KeyConflict, NotConfigured
 from heavy_agents.runs import AgentFailed, Answer, Context, Usage
+from heavy_agents.runs.lease import LEASE_S
 from tests.support.engine import Bench, Scripted, bench, make_agent
 from tests.support.tables import connected
 
@@ -74,6 +76,26 @@ async def test_a_journaled_step_is_not_run_again_when_its_worker_is_lost(databas
         assert retry.data == {"step": "second", "attempt": 2, "discardAfter": first_try.seq - 1}
         assert events[-1].data["response"] == "one two"
         assert await outcome(benched, run_id) == ("succeeded", None, 1)
+
+
+async def test_a_process_that_was_frozen_begins_no_step_that_others_may_have_done(database_url: str) -> None:
+    begun: list[int] = []
+
+    async def script(ctx: Context) -> Answer:
+        async def work() -> str:
+            begun.append(ctx.attempt)
+            return "done"
+
+        if ctx.attempt == 1:
+            # All of the process stands still, past what is left of its lease.
+            time.sleep(LEASE_S)  # noqa: ASYNC251
+        return Answer(str(await ctx.step("work", work)))
+
+    async with bench(database_url, Scripted(script)) as benched:
+        run_id = await benched.submit(await make_agent(database_url, benched.user))
+
+        assert await outcome(benched, run_id) == ("succeeded", None, 1)
+    assert begun == [2]
 
 
 async def test_a_result_over_one_megabyte_survives_a_lost_worker(database_url: str) -> None:
