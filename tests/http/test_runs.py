@@ -143,6 +143,8 @@ async def test_a_number_no_event_has_is_refused(person: Person, after: str) -> N
 async def test_a_stream_joined_half_way_goes_on_to_the_end(server: TestServer, person: Person) -> None:
     run_id = await person.started({"chunks": ["a", "b"], "gate": "half-way"})
     reading = asyncio.create_task(person.client.get(f"/api/runs/{run_id}/events?after=1"))
+    # Before the second event is there, nobody can have seen it.
+    await page(person, run_id, "?after=1&wait=10")
     long_poll = await page(person, run_id, "?after=2&wait=10")
     server.echo.gates["half-way"].set()
 
