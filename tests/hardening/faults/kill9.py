@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from tests.hardening.chats import opened_chats
@@ -17,6 +18,13 @@ PEOPLE, PLACES = 12, 3
 # are hit as often as those of a quick one.
 HEARD = (20, 350)
 ALL_AT_ONCE = 1 / 12
+# A statement that was sent is with the database by then.
+ON_ITS_WAY_S = 0.02
+UNDER_WAY = (
+    "select pid, query_start from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid() and state = 'active'"
+    " and wait_event_type is distinct from 'Client'"
+)
 # The first replica answers and executes; the others may do one of the two only.
 ROLES = ("all", "all", "web", "worker")
 
@@ -49,8 +57,8 @@ async def perform(ground: Ground, findings: Findings) -> None:
 async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str, list[Struck]]]:
     """Kill one, or all; what each executed, by its role.
 
-    They are held while that is looked up, or one could claim a run meanwhile; for a claim that is under way
-    in the database it is looked up twice.
+    They are held while that is looked up, or one could claim a run meanwhile; a claim that is under way in
+    the database is waited for.
     """
     dice = ground.dice
     is_for_all = most >= PLACES and dice.random() < ALL_AT_ONCE
@@ -75,10 +83,23 @@ async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str,
 
 
 async def _held_at(ground: Ground, place: Place) -> list[Struck]:
+    await _until_answered(ground)
     found = await struck_at(ground.sql, place)
     while (again := await struck_at(ground.sql, place)) != found:
         found = again
     return found
+
+
+async def _until_answered(ground: Ground) -> None:
+    """Return once the database has done what it was doing, a claim of a process that is held among it.
+
+    Not what waits for such a process to take a long answer.
+    """
+    await asyncio.sleep(ON_ITS_WAY_S)
+    under_way = {tuple(row) for row in await ground.sql.fetch(UNDER_WAY)}
+    while under_way:
+        await asyncio.sleep(ON_ITS_WAY_S)
+        under_way &= {tuple(row) for row in await ground.sql.fetch(UNDER_WAY)}
 
 
 async def _nothing_is_lost(ground: Ground, findings: Findings, *, accepted: int) -> None:
