@@ -9,10 +9,10 @@ from starlette.datastructures import Headers
 from foundation.errors import InvalidRequest, NotConfigured
 from foundation.settings import CreditsOwner
 
-__all__ = ["OWNER_HEADER", "check_owner"]
+__all__ = ["check_owner"]
 
 # Nobody but an edge function has a reason to send it, so that the API's description leaves it out.
-OWNER_HEADER: Final = "x-credits-owner"
+HEADER: Final = "x-credits-owner"
 
 
 def check_owner(headers: Headers, owner: CreditsOwner) -> None:
@@ -22,7 +22,7 @@ def check_owner(headers: Headers, owner: CreditsOwner) -> None:
         NotConfigured: the edge function has another `CREDITS_OWNER`: both would charge, or nobody.
         InvalidRequest: it says what `CREDITS_OWNER` cannot be.
     """
-    said = headers.getlist(OWNER_HEADER)
+    said = headers.getlist(HEADER)
     if not said or said == [owner.value]:
         return
     if len(said) > 1 or said[0] not in set(CreditsOwner):

@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.hardening.chats import opened_chats
 from tests.hardening.fault import Fault, Findings, Mutation, rewritten
-from tests.hardening.fleet import Fleet, Place
+from tests.hardening.fleet import Fleet
 from tests.hardening.ground import Ground
 from tests.hardening.struck import Struck, struck_at
 
@@ -67,7 +67,8 @@ async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str,
     victims = fleet.alive if is_for_all else [dice.choice(fleet.alive)] if fleet.alive else []
     for place in victims:
         place.hold()
-    found = {place.number: await _held_at(ground, place) for place in victims}
+    await _until_answered(ground)
+    found = {place.number: await struck_at(ground.sql, place) for place in victims}
     # A third loss in a row would end a run, as it should.
     if any(each.is_on_last_attempt for struck in found.values() for each in struck):
         for place in victims:
@@ -80,14 +81,6 @@ async def _strike(ground: Ground, fleet: Fleet, *, most: int) -> list[tuple[str,
     if most > len(victims) or not any(place.role == "all" for place in fleet.alive):
         fleet.start_again(*victims)
     return told
-
-
-async def _held_at(ground: Ground, place: Place) -> list[Struck]:
-    await _until_answered(ground)
-    found = await struck_at(ground.sql, place)
-    while (again := await struck_at(ground.sql, place)) != found:
-        found = again
-    return found
 
 
 async def _until_answered(ground: Ground) -> None:
