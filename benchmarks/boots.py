@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from benchmarks.figures import Table
 from benchmarks.memory import QUANTITIES, measure_memory, measure_memory_in_use
 from benchmarks.report import write_figures
+from benchmarks.rivals import AEGRA, LANGGRAPH, LITELLM, installed, versions
 from benchmarks.server import ROOT, SWITCHYARD, Server, serving
 from tests.support.database import DatabaseServer, open_folder
 from tests.support.process import environment
@@ -25,6 +27,7 @@ FASTAPI: Final = "bare FastAPI and asyncpg"
 WITH_DATABASE: Final = "Switchyard, running database"
 EMBEDDED: Final = "Switchyard, embedded database"
 FIRST_EVER: Final = "Switchyard, embedded database that is made first"
+RIVALS: Final = (AEGRA, LANGGRAPH, LITELLM)
 
 IMPORTS: Final = {
     STARLETTE: "starlette.applications, uvicorn",
@@ -33,6 +36,7 @@ IMPORTS: Final = {
 }
 IMPORT: Final = "import time; began_s = time.perf_counter(); import {}; print(time.perf_counter() - began_s)"
 MEMORY_ROUNDS: Final = 3
+NO_MODEL: Final = "http://127.0.0.1:9/v1"
 READY: Final = "to ready, ms"
 CPU: Final = "CPU of it, ms"
 
@@ -43,7 +47,8 @@ async def measure(*, rounds: int, json_file: Path | None, only: Sequence[str] | 
     folder = open_folder()
     try:
         url = await database.create()
-        servers = [each for each in _servers(url, folder) if only is None or each.name in only]
+        rivals = _rivals(await database.create_empty())
+        servers = [each for each in (*_servers(url, folder), *rivals) if only is None or each.name in only]
         boots = await _boots(servers, folder=folder, rounds=rounds)
         boots.print()
         imports = await _imports(rounds=rounds)
@@ -55,7 +60,8 @@ async def measure(*, rounds: int, json_file: Path | None, only: Sequence[str] | 
         shutil.rmtree(folder, ignore_errors=True)
     if json_file is not None:
         libraries = ("starlette", "fastapi", "uvicorn", "asyncpg", "pydantic")
-        about = {"versions": {name: version(name) for name in libraries}, "rounds": rounds}
+        ours = {name: version(name) for name in libraries}
+        about = {"versions": {"Switchyard": ours, **versions(RIVALS)}, "rounds": rounds}
         tables = (boots, imports, memory)
         figures = [asdict(each) for table in tables for each in table.medians()]
         write_figures(json_file, figures, about=about)
@@ -70,6 +76,15 @@ def _servers(url: str, folder: Path) -> list[Server]:
         Server(EMBEDDED, SWITCHYARD, {"DATA_DIR": str(folder / "kept")}),
         Server(FIRST_EVER, SWITCHYARD, {"DATA_DIR": str(folder / "fresh")}),
     ]
+
+
+def _rivals(empty_url: str) -> list[Server]:
+    """Those that are installed; one fills an empty database at its first start, which is not counted."""
+    settings: dict[str, dict[str, str]] = {
+        AEGRA.name: {"DATABASE_URL": empty_url},
+        LITELLM.name: {"OPENAI_BASE_URL": NO_MODEL, "LITELLM_MASTER_KEY": f"sk-{token_hex()}"},
+    }
+    return [each.server(**settings.get(each.name, {})) for each in installed(RIVALS)]
 
 
 async def _boots(servers: Sequence[Server], *, folder: Path, rounds: int) -> Table:
@@ -98,7 +113,7 @@ async def _memory(servers: Sequence[Server], *, rounds: int) -> Table:
     """In fewer rounds: it hardly varies."""
     table = Table("what it holds", QUANTITIES)
     for server in servers:
-        if server.name in {STARLETTE, FASTAPI}:
+        if server.name in {STARLETTE, FASTAPI, *(each.name for each in RIVALS)}:
             await measure_memory(table, server, rounds=min(rounds, MEMORY_ROUNDS))
         if server.name == WITH_DATABASE:
             await measure_memory_in_use(table, server, rounds=min(rounds, MEMORY_ROUNDS))

@@ -96,7 +96,7 @@ class InTurn:
         return await next(self._turn).run(request)
 
 
-def http_request(body: bytes, headers: dict[str, str]) -> bytes:
+def http_request(body: bytes, headers: dict[str, str], *, path: str = "/api/agent/execute") -> bytes:
     lines = {
         "Host": "benchmark",
         "Content-Type": "application/json",
@@ -104,7 +104,7 @@ def http_request(body: bytes, headers: dict[str, str]) -> bytes:
         **headers,
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST /api/agent/execute HTTP/1.1\r\n{head}\r\n".encode() + body
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
 
 
 def _took(answer: bytes, first_s: float | None, began_s: float) -> Took:

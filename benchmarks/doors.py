@@ -20,7 +20,7 @@ from benchmarks.subjects.bare_runs import TABLES
 from benchmarks.subjects.project import CREDITS, make_users, settings
 from foundation.identity import issue_development_token
 
-__all__ = ["Ask", "Door", "bare", "entered", "switchyard"]
+__all__ = ["Ask", "Door", "Subject", "bare", "entered", "switchyard"]
 
 QUESTION = "What time is it in Berlin?"
 BARE = ("-m", "benchmarks.subjects.bare_runs")
@@ -41,7 +41,10 @@ class Ask:
 
 @dataclass(slots=True)
 class Door:
-    """One server and its users, who take turns so that limits stay on."""
+    """One server and its users, who take turns so that limits stay on.
+
+    Where it is slow, a batch of runs one after the other has only `share` of them.
+    """
 
     name: str
     served: Served
@@ -51,11 +54,16 @@ class Door:
     protocols: Callable[[UUID], Sequence[str]]
     database_url: str | None
     accounts: str  # the query of what they have and hold
+    share: float = 1.0
     asked: int = 0
     _turn: cycle[UUID] = field(init=False)
 
     def __post_init__(self) -> None:
         self._turn = cycle(self.users)
+
+    @property
+    def has_sockets(self) -> bool:
+        return True
 
     def request(self, ask: Ask) -> bytes:
         """For an `HttpClient`, by the user whose turn it is."""

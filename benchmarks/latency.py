@@ -14,6 +14,8 @@ from benchmarks.doors import Ask, Door, bare, entered, switchyard
 from benchmarks.far import at_distance, round_trips_ms
 from benchmarks.figures import Table
 from benchmarks.report import write_figures
+from benchmarks.rivals import AEGRA, LANGGRAPH, versions
+from benchmarks.threads import rivals
 from tests.support.database import DatabaseServer
 
 __all__ = ["measure"]
@@ -37,12 +39,15 @@ async def measure(*, runs: int, rounds: int, json_file: Path | None, only: Seque
         laps = Laps(await Postgres.of(database.url), runs=runs, rounds=rounds)
         async with _near(database, users=users, only=only) as doors:
             await laps.table("over HTTP", doors)
-            await laps.table("over a WebSocket", doors, are_sockets=True)
+            await laps.table(
+                "over a WebSocket", [each for each in doors if each.has_sockets], are_sockets=True
+            )
         async with _far(database, users=users, only=only) as (doors, measured_ms):
             await laps.table(f"over HTTP, the database {measured_ms:.1f} ms away", doors)
     if json_file is not None:
         figures = [asdict(each) for table in laps.tables for each in table.medians()]
-        write_figures(json_file, figures, about={"runs": runs, "rounds": rounds})
+        about = {"versions": versions((AEGRA, LANGGRAPH)), "runs": runs, "rounds": rounds}
+        write_figures(json_file, figures, about=about)
 
 
 class Laps:
@@ -77,7 +82,7 @@ class Laps:
                 door.served,
                 [await door.http_client(opened)],
                 lambda: door.request(ASK),
-                runs=self._runs,
+                runs=round(self._runs * door.share) or 1,
                 postgres=self._postgres,
             )
 
@@ -91,6 +96,7 @@ async def _near(
             switchyard("Switchyard", users=users, database_url=await database.create()),
             bare("bare Starlette and asyncpg", users=users, database_url=await database.create_empty()),
             bare("bare Starlette", users=users),
+            *rivals(database_url=await database.create_empty()),
         )
         yield await entered(opened, subjects, only=only)
 

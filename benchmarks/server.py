@@ -20,16 +20,21 @@ ROOT = Path(__file__).parents[1]
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
 ASK_EVERY_S = 0.005
-READY = b"GET /health/ready HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n"
+READY = "GET {} HTTP/1.1\r\nHost: benchmark\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What Python is told to run; it listens on `PORT`. `settings` are all it gets of an environment."""
+    """What Python is told to run; it listens on `PORT`. `settings` are all it gets of an environment.
+
+    It is ready once `ready_path` is answered with 200.
+    """
 
     name: str
     arguments: Sequence[str]
     settings: Mapping[str, str]
+    python: Path = Path(sys.executable)
+    ready_path: str = "/health/ready"
 
 
 SWITCHYARD = ("railway_server.py",)
@@ -60,7 +65,7 @@ async def serving(server: Server) -> AsyncIterator[Served]:
     port = free_port()
     began_s = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        server.python,
         *server.arguments,
         cwd=ROOT,
         # Nothing of ours: neither our settings nor a wish to write no bytecode, which an image brings along.
@@ -69,7 +74,7 @@ async def serving(server: Server) -> AsyncIterator[Served]:
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        await _ready(process, port, of=server.name)
+        await _ready(process, port, server)
         ready_s = time.perf_counter() - began_s
         seen = psutil.Process(process.pid)
         yield Served(seen, port, ready_s, sum(seen.cpu_times()[:2]))
@@ -77,22 +82,22 @@ async def serving(server: Server) -> AsyncIterator[Served]:
         await _stop(process)
 
 
-async def _ready(process: asyncio.subprocess.Process, port: int, *, of: str) -> None:
+async def _ready(process: asyncio.subprocess.Process, port: int, server: Server) -> None:
     async with asyncio.timeout(READY_WITHIN_S):
-        while not await _is_ready(port):
+        while not await _is_ready(port, server.ready_path):
             if process.returncode is not None:
-                raise RuntimeError(f"{of} ended early; what it says is above")
+                raise RuntimeError(f"{server.name} ended early; what it says is above")
             await asyncio.sleep(ASK_EVERY_S)
 
 
-async def _is_ready(port: int) -> bool:
+async def _is_ready(port: int, path: str) -> bool:
     """Asked by hand: a client library would load the machine that is measured."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
         return False
     with suppress(OSError):
-        writer.write(READY)
+        writer.write(READY.format(path).encode())
         answer = await reader.read()
         writer.close()
         return answer.startswith(b"HTTP/1.1 200")

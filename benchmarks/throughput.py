@@ -12,6 +12,8 @@ from benchmarks.batches import Postgres, batch, percentile_ms
 from benchmarks.doors import Ask, Door, bare, entered, switchyard
 from benchmarks.figures import Table
 from benchmarks.report import write_figures
+from benchmarks.rivals import AEGRA, LANGGRAPH, versions
+from benchmarks.threads import rivals
 from tests.support.database import DatabaseServer
 
 __all__ = ["measure"]
@@ -41,7 +43,13 @@ async def measure(*, runs: int, rounds: int, json_file: Path | None, only: Seque
             await door.check_charges()
     if json_file is not None:
         figures = [asdict(each) for table in tables for each in table.medians()]
-        write_figures(json_file, figures, about={"runs": runs, "rounds": rounds, "clients": CLIENTS})
+        about = {
+            "versions": versions((AEGRA, LANGGRAPH)),
+            "runs": runs,
+            "rounds": rounds,
+            "clients": CLIENTS,
+        }
+        write_figures(json_file, figures, about=about)
 
 
 @asynccontextmanager
@@ -54,6 +62,7 @@ async def _opened(only: Sequence[str] | None, *, users: int) -> AsyncIterator[tu
             switchyard("Switchyard", users=users, database_url=await database.create()),
             bare("bare Starlette and asyncpg", users=users, database_url=await database.create_empty()),
             bare("bare Starlette", users=users),
+            *rivals(database_url=await database.create_empty()),
         )
         doors = await entered(opened, subjects, only=only)
         yield doors, await Postgres.of(database.url)

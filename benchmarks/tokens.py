@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=450, help="tokens of each stream")
     told = parser.parse_args()
 
-    from benchmarks.relays import Load, measure
+    from benchmarks.relayed import Load
+    from benchmarks.relays import measure
 
     load = Load(told.streams, pace=told.pace, tokens=told.tokens)
     asyncio.run(measure(load, rounds=told.rounds, json_file=told.json, only=told.only))
