@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from tempfile import TemporaryDirectory
@@ -64,6 +64,11 @@ class Door:
     @property
     def has_sockets(self) -> bool:
         return True
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """While it is asked; at other times it must not load the machine."""
+        yield
 
     def request(self, ask: Ask) -> bytes:
         """For an `HttpClient`, by the user whose turn it is."""

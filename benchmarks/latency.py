@@ -63,7 +63,8 @@ class Laps:
         table = Table(f"first event {load}", QUANTITIES, digits=1)
         for number in range(self._rounds + 1):
             for door in doors:
-                done = await self._batch(door, are_sockets=are_sockets)
+                with door.awake():
+                    done = await self._batch(door, are_sockets=are_sockets)
                 if number > 0:  # the first one warms up
                     table.add(door.name, _figures(done))
         table.print()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ import orjson
 from benchmarks.client import http_request
 from benchmarks.doors import Ask, Door, Subject
 from benchmarks.rivals import AEGRA, LANGGRAPH, Rival, installed
-from benchmarks.server import serving
+from benchmarks.server import Served, serving
 
 __all__ = ["ThreadDoor", "rivals"]
 
@@ -22,11 +22,19 @@ LANGGRAPH_SHARE = 0.1
 
 @dataclass(slots=True)
 class ThreadDoor(Door):
-    """Nobody signs in and nothing is charged."""
+    """Nobody signs in and nothing is charged. Its own loops stand still while others are measured."""
 
     @property
     def has_sockets(self) -> bool:
         return False
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        self.served.process.resume()
+        try:
+            yield
+        finally:
+            self.served.process.suspend()
 
     def request(self, ask: Ask) -> bytes:
         self.asked += 1
@@ -51,14 +59,23 @@ def rivals(*, database_url: str) -> list[Subject]:
 @asynccontextmanager
 async def _door(rival: Rival, *, share: float = 1.0, **settings: str) -> AsyncIterator[Door]:
     async with serving(rival.server(**settings)) as served:
-        yield ThreadDoor(
-            rival.name,
-            served,
-            users=(uuid4(),),
-            agent_id=uuid4(),
-            headers=lambda _: {},
-            protocols=lambda _: (),
-            database_url=None,
-            accounts="",
-            share=share,
-        )
+        served.process.suspend()
+        try:
+            yield _thread_door(rival, served, share=share)
+        finally:
+            # Nobody ends who stands still.
+            served.process.resume()
+
+
+def _thread_door(rival: Rival, served: Served, *, share: float) -> ThreadDoor:
+    return ThreadDoor(
+        rival.name,
+        served,
+        users=(uuid4(),),
+        agent_id=uuid4(),
+        headers=lambda _: {},
+        protocols=lambda _: (),
+        database_url=None,
+        accounts="",
+        share=share,
+    )

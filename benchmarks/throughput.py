@@ -72,7 +72,8 @@ async def _table(load: str, doors: Sequence[Door], postgres: Postgres, *, runs: 
     table = Table(load, QUANTITIES, digits=1)
     for number in range(rounds + 1):
         for door in doors:
-            measured = await _round(door, LOADS[load], postgres, runs=runs)
+            with door.awake():
+                measured = await _round(door, LOADS[load], postgres, runs=runs)
             if number > 0:  # the first one warms up
                 table.add(door.name, measured)
     table.print()
