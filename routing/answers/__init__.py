@@ -5,6 +5,8 @@ Every model forbids other fields, so that a test can hold the description to the
 
 from __future__ import annotations
 
+from typing import Final
+
 from routing.answers.account import Credits, Keys, MadeKey
 from routing.answers.agents import AgentMetrics, Agents
 from routing.answers.conversations import Conversation, ConversationHead
@@ -14,6 +16,7 @@ from routing.answers.server import AgentHealth, Alive, KeySet, MetricsSummary, R
 from routing.answers.stream import EventMessage, EventsPage, LightMessage
 
 __all__ = [
+    "ANSWERS",
     "Accepted",
     "AgentHealth",
     "AgentMetrics",
@@ -39,3 +42,28 @@ __all__ = [
     "RuntimeAnswer",
     "WholeHealth",
 ]
+
+# What operations answer, beside problems and the events of a run.
+ANSWERS: Final = (
+    Accepted,
+    AgentHealth,
+    AgentMetrics,
+    Agents,
+    Alive,
+    Conversation,
+    ConversationHead,
+    Credits,
+    EventsPage,
+    ExecuteAnswer,
+    KeySet,
+    Keys,
+    LightMessage,
+    MadeKey,
+    MetricsSummary,
+    Ready,
+    Receipt,
+    Run,
+    RunsPage,
+    RuntimeAnswer,
+    WholeHealth,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -20,11 +20,15 @@ Usage = Annotated[
 ]
 
 
+# Built when the description is asked for: most servers start more often than that.
+_LATE: Final = ConfigDict(defer_build=True, alias_generator=to_camel)
+
+
 class Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(**_LATE, extra="forbid")
 
 
 class OpenWire(BaseModel):
     """What may grow by fields of an agent's own."""
 
-    model_config = ConfigDict(extra="allow", alias_generator=to_camel)
+    model_config = ConfigDict(**_LATE, extra="allow")

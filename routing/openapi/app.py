@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from routing.answers import LightMessage
+from routing.answers import ANSWERS
 from routing.models import BODIES
 from routing.openapi.nulls import show_nulls
 from routing.openapi.problems import COMPONENT, problem_models
@@ -49,8 +49,7 @@ def _leave_out_framework_errors(paths: Piece, schemas: Piece) -> None:
 def _by_hand() -> Piece:
     bodies = [(model, "validation") for model in BODIES]
     problems = [(model, "serialization") for model in problem_models()]
-    # Of streams the framework knows nothing.
-    streamed = [(LightMessage, "serialization")]
-    _, document = models_json_schema([*bodies, *problems, *streamed], by_alias=True, ref_template=COMPONENT)  # type: ignore[list-item]
+    answers = [(model, "serialization") for model in ANSWERS]
+    _, document = models_json_schema([*bodies, *problems, *answers], by_alias=True, ref_template=COMPONENT)  # type: ignore[list-item]
     definitions: Piece = document["$defs"]
     return definitions

@@ -45,8 +45,8 @@ class Answer:
         }
         content = dict(self.other)
         if self.model is not None:
-            piece["model"] = self.model
-            content["application/json"] = {"example": hide_nulls(self.example)}
+            schema = {"$ref": COMPONENT.format(model=self.model.__name__)}
+            content["application/json"] = {"schema": schema, "example": hide_nulls(self.example)}
         return {**piece, "content": content} if content else piece
 
 
