@@ -30,6 +30,10 @@ class Rival:
     def environment(self) -> Path:
         return PEERS / self.folder
 
+    @property
+    def is_installed(self) -> bool:
+        return self.environment.exists()
+
     def server(self, **settings: str) -> Server:
         return Server(
             self.name,
@@ -55,16 +59,18 @@ LITELLM: Final = Rival(
 
 def installed(rivals: Iterable[Rival]) -> list[Rival]:
     """Those that are there; says who is not."""
-    found = [each for each in rivals if each.environment.exists()]
+    found: list[Rival] = []
     for each in rivals:
-        if each not in found:
+        if each.is_installed:
+            found.append(each)
+        else:
             print(f"left out: {each.name} is not installed (benchmarks/peers/README.md)")
     return found
 
 
 def versions(rivals: Iterable[Rival]) -> dict[str, dict[str, str]]:
     """What each runs on, of what makes a difference."""
-    return {each.name: _versions(each) for each in installed(rivals)}
+    return {each.name: _versions(each) for each in rivals if each.is_installed}
 
 
 def _versions(rival: Rival) -> dict[str, str]:

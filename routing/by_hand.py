@@ -1,7 +1,7 @@
 """Routes whose endpoint reads its request itself; what else it declares is the API's description only.
 
-The framework resolves whatever an endpoint declares, schemes of sign-in among it, at every request. Of those
-that start a run that was a tenth of a short run's CPU (`benchmarks/README.md`, `runs_per_second.py`).
+The framework resolves whatever an endpoint declares, schemes of sign-in among it, at every request. Without
+that a short run costs a fifth less (`docs/decisions/0052`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy before one model, without a database: nothing is kept, nobody signs in."""
+"""LiteLLM's proxy before one model, without a database: nothing is kept, and all share one key."""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from tests.hardening.fleet import Place
 from tests.support.tables import Connection
 
-__all__ = ["Struck", "struck_at"]
+__all__ = ["CALLING", "Struck", "struck_at"]
 
 # A run that has lost its worker so often in a row is ended by the next loss.
 LAST_ATTEMPT = 3
+CALLING = "while tools run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def _phase(steps: set[str], chunks: set[str]) -> str:
         "after the answer": "turn-2" in steps,
         "in the answer": "turn-2" in chunks,
         "between the steps": len(steps) == 3,
-        "while tools run": "turn-1" in steps,
+        CALLING: "turn-1" in steps,
         "in the first turn": "turn-1" in chunks,
     }
     return next((name for name, holds in found.items() if holds), "before the first token")

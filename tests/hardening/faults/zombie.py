@@ -13,7 +13,7 @@ from tests.hardening.chats import Chats, Person, Talk, opened_chats
 from tests.hardening.fault import Fault, Findings, Mutation, rewritten
 from tests.hardening.fleet import Fleet, Place
 from tests.hardening.ground import Ground
-from tests.hardening.struck import struck_at
+from tests.hardening.struck import CALLING, struck_at
 
 __all__ = ["FAULT"]
 
@@ -49,6 +49,7 @@ async def _freeze_once(
     frozen.hold()
     found = await struck_at(ground.sql, frozen)
     phases.update(each.phase for each in found)
+    chats.slept_in_tools |= {each.run_id for each in found if each.phase == CALLING}
     await _until_taken(ground, frozen)
     await asyncio.sleep(ground.dice.uniform(*AWAKE_AFTER_S))
     going_on = await ground.sql.fetchval("select count(*) from switchyard.runs where status = 'running'")
