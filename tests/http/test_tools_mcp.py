@@ -604,7 +604,11 @@ async def test_a_list_without_end_is_left_in_the_middle(outbound: Outbound) -> N
         page = {"tools": [tool(f"t{pages}")], "nextCursor": f"p{pages}"}
         await answer(send, message, result=LISTED | page)
 
-    async with serve_script(_listing(on_list)) as host, opened(host, outbound) as tools:
+    # Sixteen answers, and the library's import before the first, may take longer than a second.
+    async with (
+        serve_script(_listing(on_list)) as host,
+        opened(host, outbound, limits=McpLimits(call_s=10)) as tools,
+    ):
         assert len(tools) == pages == 16
 
 
