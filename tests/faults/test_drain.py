@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import pytest
 
@@ -205,9 +204,6 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     await watcher.read(ground.stays)
     assert watcher.events[-1]["type"] == "done"
     assert text(watcher.events) == "".join(words(COUNT))
-    claims = "select claims from switchyard.runs where id = $1"
-    # A claim that is given back does not count; this one was lost.
-    assert await ground.sql.fetchval(claims, UUID(watcher.run_id)) == 2
 
 
 async def test_a_server_leaves_in_time_though_its_model_says_nothing(demo_url: str, tmp_path: Path) -> None:
