@@ -10,8 +10,8 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -182,6 +182,16 @@ async def test_a_server_leaves_in_time_whatever_its_clients_and_agents_do(
     assert overruns == 0
 
 
+@contextmanager
+def held(other: ServerProcess) -> Iterator[None]:
+    """While anything waits in the queue whoever is first takes a run; so nobody else may be."""
+    other.stop()
+    try:
+        yield
+    finally:
+        other.resume()
+
+
 async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     ground: Ground, tmp_path: Path
 ) -> None:
@@ -190,9 +200,10 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     async with relaying(place.port) as relay:
         through = place._replace(netloc=f"{place.netloc.rpartition(':')[0]}:{relay.port}").geturl()
         async with leaver({**ground.settings, "DATABASE_URL": through}, tmp_path, drain_s=3) as leaves:
-            watcher = Watcher(await leaves.begin(ground.agent_id, words=COUNT))
-            reading = asyncio.create_task(watcher.read(leaves.server))
-            await until(lambda: _has_words(watcher), within_s=10)
+            with held(ground.stays):
+                watcher = Watcher(await leaves.begin(ground.agent_id, words=COUNT))
+                reading = asyncio.create_task(watcher.read(leaves.server))
+                await until(lambda: _has_words(watcher), within_s=10)
             relay.silence()
 
             leaves.server.process.terminate()
@@ -201,6 +212,7 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
             await reading
             assert watcher.sent_away.is_set()
             assert leaves.line("left")["after_ms"] <= 3000
+            assert leaves.line("runs_given_back")["left"] == 1
     await watcher.read(ground.stays)
     assert watcher.events[-1]["type"] == "done"
     assert text(watcher.events) == "".join(words(COUNT))
