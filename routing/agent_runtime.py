@@ -18,7 +18,7 @@ from heavy_agents.edge import Question, RoutedAgent
 from heavy_agents.runs import Order
 from routing.answers import RuntimeAnswer
 from routing.bodies import EXECUTE_BYTES, read_model
-from routing.by_hand import by_hand
+from routing.by_hand import ByHand
 from routing.callers import RoomsOf
 from routing.decision import Edge
 from routing.events import SSE, streamed
@@ -26,7 +26,7 @@ from routing.examples import LIGHT_AGENT_ID, LIGHT_ANSWER, LIGHT_STREAM
 from routing.execute import EXAMPLE, GOES_ON, OF_RUNS, SAID
 from routing.launch import launch
 from routing.light_stream import LightStream
-from routing.mistakes_first import ReadCallerOf, read_caller_of
+from routing.mistakes_first import ReadCallerOf
 from routing.models import ExecuteBody, order_of
 from routing.openapi import Answer, json_body, operation
 from routing.parameters import IdempotencyKey, Prefer
@@ -58,7 +58,7 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/functions/v1/agent-runtime",
         agent_runtime,
-        route_class_override=by_hand(read_caller_of),
+        route_class_override=ByHand,
         **operation(
             "agentRuntime",
             ANSWERED,

@@ -18,8 +18,8 @@ from foundation.errors import (
 from routing.agreement import check_owner
 from routing.answers import Accepted, ExecuteAnswer
 from routing.bodies import EXECUTE_BYTES, read_model
-from routing.by_hand import by_hand
-from routing.callers import CallerOf, RoomsOf, caller_of
+from routing.by_hand import ByHand
+from routing.callers import CallerOf, RoomsOf
 from routing.events import SSE, STREAMED
 from routing.examples import ACCEPTED, AGENT_ID, ANSWER
 from routing.launch import launch
@@ -74,7 +74,7 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/agent/execute",
         execute,
-        route_class_override=by_hand(caller_of),
+        route_class_override=ByHand,
         **operation(
             "execute",
             ENDED_WELL,

@@ -13,8 +13,8 @@ from foundation.identity import Caller, backend_id
 from heavy_agents.runs import Sender
 from routing.agreement import check_owner
 from routing.bodies import EXECUTE_BYTES, read_model
-from routing.by_hand import by_hand
-from routing.callers import RoomsOf, SenderOf, sender_of, spoken_for
+from routing.by_hand import ByHand
+from routing.callers import RoomsOf, SenderOf, spoken_for
 from routing.execute import ENDED_WELL, GOES_ON, OF_RUNS
 from routing.launch import launch
 from routing.models import ValidatedBody, order_of_validated
@@ -46,7 +46,7 @@ def router() -> APIRouter:
     routes.add_api_route(
         "/api/agent/execute-validated",
         execute_validated,
-        route_class_override=by_hand(sender_of),
+        route_class_override=ByHand,
         **operation(
             "executeValidated",
             ENDED_WELL,

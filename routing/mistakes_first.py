@@ -18,13 +18,13 @@ from routing.models import ExecuteBody
 from routing.openapi import API_KEY, SERVICE, USER
 from routing.preferences import parse_key
 
-__all__ = ["ReadCallerOf", "read_caller_of"]
+__all__ = ["ReadCallerOf"]
 
 STRANGERS_BYTES: Final = 256 * 1024
 STRANGERS_PACE: Final = Pace(silence_s=2.0, total_s=5.0)
 
 
-async def read_caller_of(
+async def _read_caller_of(
     request: Request,
     rooms: RoomsOf,
     # Only for the API's description.
@@ -49,4 +49,4 @@ async def _look_for_mistakes(request: Request) -> None:
         return
 
 
-ReadCallerOf = Annotated[Caller, Depends(read_caller_of)]
+ReadCallerOf = Annotated[Caller, Depends(_read_caller_of)]

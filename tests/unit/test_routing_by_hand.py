@@ -5,16 +5,15 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from fastapi.routing import APIRoute
 
 from routing.app import AREAS
+from routing.by_hand import ByHand
 
 NAMED = {"execute", "execute_validated", "agent_runtime"}
 
 
-def _by_hand() -> list[APIRoute]:
-    routes = (route for area in AREAS for route in area.router().routes if isinstance(route, APIRoute))
-    return [route for route in routes if type(route).__name__ == "ByHand"]
+def _by_hand() -> list[ByHand]:
+    return [route for area in AREAS for route in area.router().routes if isinstance(route, ByHand)]
 
 
 def test_what_starts_a_run_is_read_by_hand() -> None:
@@ -22,7 +21,7 @@ def test_what_starts_a_run_is_read_by_hand() -> None:
 
 
 @pytest.mark.parametrize("route", _by_hand(), ids=lambda route: route.endpoint.__name__)
-def test_what_else_it_declares_is_only_described(route: APIRoute) -> None:
+def test_what_else_it_declares_is_only_described(route: ByHand) -> None:
     parameters = list(inspect.signature(route.endpoint).parameters.values())
 
     assert [each.name for each in parameters[:2]] == ["request", "rooms"]
