@@ -106,8 +106,9 @@ async def test_runs_of_a_server_told_to_go_are_taken_up_elsewhere_and_lose_no_at
         await stage.prepare(talks)
         followers = [asyncio.create_task(follow_soon(talk, leaving)) for talk in talks]
         # About in the answer, while a tool runs, and before the first token.
-        await begin(stage, leaving, talks, [2.2, 1.2, 0.1])
-        await until_in_answer(talks[0])
+        with staying.held():
+            await begin(stage, leaving, talks, [2.2, 1.2, 0.1])
+            await until_in_answer(talks[0])
 
         assert await leaving.terminate(within_s=15) == 0
         await asyncio.gather(*followers)
@@ -130,8 +131,9 @@ async def test_runs_that_lose_two_servers_one_after_the_other_come_out_once(stag
         async with stage.server() as first:
             await stage.prepare(talks)
             followers = [asyncio.create_task(follow_soon(talk, first)) for talk in talks]
-            await begin(stage, first, talks, [2.2, 0.8])
-            await until_in_answer(talks[0])
+            with second.held():
+                await begin(stage, first, talks, [2.2, 0.8])
+                await until_in_answer(talks[0])
             await first.kill()
             await asyncio.gather(*followers)
         followers = [asyncio.create_task(talk.follow(second)) for talk in talks]

@@ -10,8 +10,8 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,9 +85,10 @@ async def test_a_server_leaves_in_order_and_another_goes_on_with_its_runs(
 ) -> None:
     agent_id, before = ground.agent_id, await ground.overruns()
     async with leaver(ground.settings, tmp_path, drain_s=8) as leaves, AsyncExitStack() as stack:
-        said = await leaves.begin(agent_id, words=COUNT)
-        stubborn = await leaves.begin(agent_id, how="ignores")
-        await leaves.until_stubborn(stubborn)
+        with ground.stays.held():
+            said = await leaves.begin(agent_id, words=COUNT)
+            stubborn = await leaves.begin(agent_id, how="ignores")
+            await leaves.until_stubborn(stubborn)
         stream, socket = Watcher(said), Watcher(said)
         reading = asyncio.create_task(stream.read(leaves.server))
         listening = asyncio.create_task(socket.listen(leaves.server))
@@ -182,16 +183,6 @@ async def test_a_server_leaves_in_time_whatever_its_clients_and_agents_do(
     assert overruns == 0
 
 
-@contextmanager
-def held(other: ServerProcess) -> Iterator[None]:
-    """While anything waits in the queue whoever is first takes a run; so nobody else may be."""
-    other.stop()
-    try:
-        yield
-    finally:
-        other.resume()
-
-
 async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     ground: Ground, tmp_path: Path
 ) -> None:
@@ -200,7 +191,7 @@ async def test_a_server_leaves_in_time_though_its_database_does_not_answer(
     async with relaying(place.port) as relay:
         through = place._replace(netloc=f"{place.netloc.rpartition(':')[0]}:{relay.port}").geturl()
         async with leaver({**ground.settings, "DATABASE_URL": through}, tmp_path, drain_s=3) as leaves:
-            with held(ground.stays):
+            with ground.stays.held():
                 watcher = Watcher(await leaves.begin(ground.agent_id, words=COUNT))
                 reading = asyncio.create_task(watcher.read(leaves.server))
                 await until(lambda: _has_words(watcher), within_s=10)
@@ -224,9 +215,10 @@ async def test_a_server_leaves_in_time_though_its_model_says_nothing(demo_url: s
     async with open_stage(demo_url, tmp_path) as stage, stage.server() as stays:
         await stage.model.play(silent, {"reply": {"text": ANSWER}})
         async with leaver(stage.settings, tmp_path, drain_s=3) as leaves:
-            watcher = Watcher(await stage.submit(leaves.server, "go"))
-            reading = asyncio.create_task(watcher.read(leaves.server))
-            await stage.model.until_called(1)
+            with stays.held():
+                watcher = Watcher(await stage.submit(leaves.server, "go"))
+                reading = asyncio.create_task(watcher.read(leaves.server))
+                await stage.model.until_called(1)
 
             leaves.server.process.terminate()
 
@@ -246,8 +238,9 @@ async def test_a_server_leaves_in_time_though_its_model_says_nothing(demo_url: s
 async def test_a_server_that_hangs_is_ended_and_others_count_it(ground: Ground, tmp_path: Path) -> None:
     before = await ground.overruns()
     async with leaver(ground.settings, tmp_path, drain_s=1) as hangs:
-        run_id = await hangs.begin(ground.agent_id, how="hangs")
-        await hangs.until_stubborn(run_id)
+        with ground.stays.held():
+            run_id = await hangs.begin(ground.agent_id, how="hangs")
+            await hangs.until_stubborn(run_id)
 
         hangs.server.process.terminate()
 

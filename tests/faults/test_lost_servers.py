@@ -91,8 +91,9 @@ async def test_a_run_is_cancelled_through_another_replica_than_the_one_that_exec
     replicas: tuple[ServerProcess, ServerProcess], demo_url: str
 ) -> None:
     first, second = replicas
-    run_id = await first.submit(forecast_body(**LONG))
-    seen = await read_until_fitting(first, run_id)
+    with second.held():
+        run_id = await first.submit(forecast_body(**LONG))
+        seen = await read_until_fitting(first, run_id)
 
     answer = await second.client.post(f"/api/runs/{run_id}/cancel")
     rest = await read_to_the_end(second, run_id, after=seen[-1]["seq"])

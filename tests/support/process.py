@@ -8,8 +8,8 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -180,6 +180,19 @@ class ServerProcess:
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Frozen, so that what is submitted to another server meanwhile is executed there.
+
+        A run that finds others waiting, or the slots of its server in the hands of a claim, waits for
+        whoever is first.
+        """
+        self.stop()
+        try:
+            yield
+        finally:
+            self.resume()
 
     async def terminate(self, *, within_s: float) -> int:
         """SIGTERM; the exit code."""
