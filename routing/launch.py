@@ -14,6 +14,7 @@ from starlette.responses import Response
 from foundation.errors import DatabaseUnavailable
 from foundation.identity import Caller
 from heavy_agents.runs import Order, Submission
+from routing.agreement import owner_told
 from routing.events import event_stream
 from routing.outcomes import ENDED, failure_document, failure_status
 from routing.preferences import Preference
@@ -49,7 +50,7 @@ async def launch(
         rooms.readers.check(caller.user_id)
     submission = await (submit or rooms.runs.submit)(order)
     run_id = UUID(submission.run["run_id"])
-    headers = _headers(submission)
+    headers = _headers(submission) | owner_told(request.headers, submission)
     if wants_stream:
         return event_stream(rooms, caller, run_id, after=0, begun=submission.begun, headers=headers)
     waiting = _ended(rooms, caller, submission, within_s=preference.patience_s)

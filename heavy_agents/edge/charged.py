@@ -3,7 +3,8 @@
 Held before a run is handed over, settled once it is accepted, released if it is refused. The hold's key is
 made of the request's, `heavy:<n>:<key>`, so that a request that is sent again pays once: while the hold is
 open, or was charged, the run is paid for. One that was released, because the run was refused, pays for
-nothing; then the next n is held, for a key is never charged after it was released.
+nothing; then the next n is held, for a key is never charged after it was released. A run that was made while
+the backend charged pays for itself.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ class Charged:
         except HeavyError:
             await self._release(order, hold)
             raise
-        await self._settle(order, hold, key=key, amount=price.ceiling)
+        if submission.pays_itself:
+            await self._release(order, hold)
+        else:
+            await self._settle(order, hold, key=key, amount=price.ceiling)
         return submission
 
     async def _held(self, order: Order, *, key: str, amount: int) -> _Hold:

@@ -81,6 +81,11 @@ class Submission:
     joined: bool
 
     @property
+    def pays_itself(self) -> bool:
+        """Whether credits are held for the run, or were: who charges is decided when it is made."""
+        return bool(self.run["hold_credits"] > 0)
+
+    @property
     def begun(self) -> list[Event]:
         """The events of a fresh run, as `switchyard_runs_submit` stores them; none of one that was joined."""
         return [] if self.joined else [Event(1, "started", {"agentId": self.run["agent_id"]})]

@@ -44,14 +44,20 @@ export async function forward(room: Room, asked: Asked, row: JsonObject): Promis
 
 /**
  * The backend's answer, once the run is charged that it has accepted. What is held is released only when there is no
- * run for certain; while nobody knows it stays open, so that the request that comes again pays with it.
+ * run for certain, or one that is paid; while nobody knows it stays open, so that the request that comes again pays
+ * with it.
  */
 async function answerOf(room: Room, call: Call, held: { hold: Hold; credits: number }): Promise<Response> {
   const { hold, credits } = held;
   const answer = await call.answer(hold === NOTHING_HELD);
-  if (isAccepted(answer)) await settled(room, hold, credits);
-  else if (await isRefused(answer)) await hold.release();
+  if (isAccepted(answer) && !isPaid(answer)) await settled(room, hold, credits);
+  else if (isAccepted(answer) || await isRefused(answer)) await hold.release();
   return answer;
+}
+
+/** A key may come again whose run was made while the backend charged. */
+function isPaid(answer: Response): boolean {
+  return answer.headers.get("x-credits-owner") === "backend";
 }
 
 // The backend refuses what both would charge for, or nobody.

@@ -358,6 +358,12 @@ Deno.test("a caller that charges holds before, and settles what is accepted", as
   }
 });
 
+Deno.test("a caller that charges pays for no run that the backend has charged", async () => {
+  const joined = () => json({ response: "x" }, { headers: { "x-credits-owner": "backend" } });
+
+  assert.deepEqual(await moneyOf(joined), [["hold", 9], ["release", undefined]]);
+});
+
 Deno.test("what is held is released when the run was refused for certain", async () => {
   const refused: [number, string][] = [
     [401, "invalid_token"],
