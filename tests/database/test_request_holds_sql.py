@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from foundation.errors import KeyConflict
 from tests.support.sql import Sql
 
 QUARTER_S = 15 * 60
@@ -33,6 +34,29 @@ async def test_a_released_key_is_known_by_its_charge_of_nothing(sql: Sql) -> Non
     again = await sql.hold(user, 4, "k")
 
     assert (again["is_new"], again["charged"], again["held"]) == (False, 0, 0)
+
+
+@pytest.mark.parametrize("key", ["light:k", "light:2:k", "heavy:1:k"])
+async def test_a_request_whose_price_changes_between_its_tries_is_held_for_once(sql: Sql, key: str) -> None:
+    user = await sql.user(balance=10)
+    await sql.hold(user, 4, key)
+
+    dearer = await sql.hold(user, 6, key)
+    cheaper = await sql.hold(user, 2, key)
+    settled = await sql.settle(user, key, 6)
+    after = await sql.hold(user, 6, key)
+
+    answers = [(each["is_new"], each["charged"], each["held"]) for each in (dearer, cheaper, after)]
+    assert answers == [(False, None, 4), (False, None, 4), (False, 4, 0)]
+    assert settled["charged"] == 4
+
+
+async def test_a_key_of_somebody_elses_choice_holds_what_it_held(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    await sql.hold(user, 4, "k")
+
+    with pytest.raises(KeyConflict, match="another number of credits"):
+        await sql.hold(user, 6, "k")
 
 
 async def test_of_calls_at_once_with_one_key_one_is_the_first(sql: Sql) -> None:

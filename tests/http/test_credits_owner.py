@@ -205,6 +205,36 @@ async def test_a_run_that_is_refused_is_not_charged_and_asked_again_it_is(
     assert await money(chat.server, person) == ((10, 0) if owner is CreditsOwner.OFF else (7, 0))
 
 
+@pytest.mark.parametrize("later", [{"flat": 5}, {"flat": 2}, {"flat": 0}])
+async def test_a_key_is_joined_and_charged_as_it_was_though_the_price_has_changed(
+    chat: ChatServer, owner: CreditsOwner, person: Person, later: Document
+) -> None:
+    agent = await heavy(chat, person)
+    first = await ask_runtime(person, agent, headers=KEY)
+    await chat.server.sql.execute("update public.agents set price = $2 where id = $1", agent, later)
+
+    again = await ask_runtime(person, agent, headers=KEY)
+
+    assert again.json() == first.json()
+    assert await ledger(chat.server, person) == ([] if owner is CreditsOwner.OFF else PAID)
+
+
+async def test_a_light_answer_that_failed_is_given_at_the_price_of_the_next_try(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await light_agent(chat, person.id, price=PRICE)
+    await chat.model.play({"reply": {"fault": {"kind": "status", "status": 400}}})
+    failed = await ask_runtime(person, agent, headers=KEY)
+    await chat.model.play()
+    await chat.server.sql.execute("update public.agents set price = $2 where id = $1", agent, {"flat": 5})
+
+    answer = await ask_runtime(person, agent, headers=KEY)
+
+    assert_problem(failed, 503, "model_unavailable")
+    assert answer.json()["creditsUsed"] == (0 if owner is CreditsOwner.OFF else 5)
+    assert await money(chat.server, person) == (10 if owner is CreditsOwner.OFF else 5, 0)
+
+
 async def test_whoever_cannot_pay_is_refused_where_somebody_charges(
     chat: ChatServer, owner: CreditsOwner
 ) -> None:
