@@ -40,6 +40,7 @@ async def connect_patiently(
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
     pause_s = FIRST_PAUSE_S
+    refusal: NotLetIn | None = None
     while True:
         try:
             async with asyncio.timeout_at(deadline_s):
@@ -49,8 +50,9 @@ async def connect_patiently(
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S) * random.uniform(0.7, 1.0)  # noqa: S311 - jitter
             if _is_hopeless(error):
                 raise DatabaseUnavailable(f"the database refused {login}") from error
-            if left_s <= pause_s and isinstance(error, NotLetIn):
-                raise DatabaseUnavailable(f"the database refused {login} ({error})") from error
+            refusal = _refusal(error, before=refusal)
+            if left_s <= pause_s and refusal is not None:
+                raise DatabaseUnavailable(f"the database refused {login} ({refusal})") from error
             if left_s <= pause_s:
                 raise DatabaseUnavailable(
                     f"the database could not be reached within {within_s:g} s"
@@ -63,6 +65,13 @@ def _is_hopeless(error: Exception) -> bool:
     """Waiting does not turn a wrong password or an unknown database into a right one."""
     code = getattr(error, "sqlstate", None) or ""
     return isinstance(error, ValueError) or meaning_of(code) is Meaning.LOCKED_OUT
+
+
+def _refusal(error: Exception, *, before: NotLetIn | None) -> NotLetIn | None:
+    """What the last answer was: a try that its time cuts off has none."""
+    if isinstance(error, TimeoutError):
+        return before
+    return error if isinstance(error, NotLetIn) else None
 
 
 def _reason(error: Exception) -> str:

@@ -120,7 +120,7 @@ async def test_a_token_that_is_early_once_hinders_neither_the_start_nor_a_call(
 async def test_a_token_that_is_never_taken_refuses_the_start_and_names_the_key(
     answering_project: Gateway, lasting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foundation.db.supabase.FIRST_ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr("foundation.db.supabase.FIRST_ANSWER_WITHIN_S", 2.0)
     database = SupabaseDatabase(answering_project.url, answering_project.key, size=1)
 
     with pytest.raises(
