@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from foundation.errors import InsufficientCredits, KeyConflict, RateLimited
+from tests.support.minutes import until_a_minute_lasts
 from tests.support.sql import Sql
 
 
 @pytest.fixture(autouse=True)
 async def _still(sql: Sql) -> None:
-    await _stand_still(sql)
+    await until_a_minute_lasts()
 
 
 @pytest.mark.parametrize(
@@ -188,9 +189,3 @@ async def _share_left(sql: Sql, *, window_s: int) -> float:
         "select mod(extract(epoch from clock_timestamp()), $1)::float8", window_s
     )
     return 1 - passed / window_s
-
-
-async def _stand_still(sql: Sql) -> None:
-    """Wait, if a window is about to end: a test reads the same window from beginning to end."""
-    while await _share_left(sql, window_s=60) < 0.03:
-        await asyncio.sleep(0.1)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.support.database import DatabaseServer, drop, fresh_database
+from tests.support.minutes import until_a_minute_lasts
 from tests.support.server import SERVICE_SECRET, TestServer, assert_problem, running_server, until
 from tests.support.sockets import connected
 
@@ -89,6 +90,7 @@ async def test_probes_are_never_limited(server: TestServer) -> None:
 
 
 async def test_the_limit_of_a_plan_is_told_too(open_server: TestServer) -> None:
+    await until_a_minute_lasts()
     async with open_server.person(plan="free") as person:
         answers = [await person.execute({"chunks": ["a"]}) for _ in range(6)]
 

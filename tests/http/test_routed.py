@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.chat import ChatServer, chatting
 from tests.support.light import RUNTIME, add_function, ask_runtime, ledger, light_agent, money
+from tests.support.minutes import until_a_minute_lasts
 from tests.support.server import SERVICE_SECRET, Person, TestServer, assert_problem, messages
 
 REPLY = {"response": "From nine to five."}
@@ -72,6 +73,7 @@ async def test_what_is_wrong_first_is_what_is_heard(chat: ChatServer, server: Te
     async with server.person(balance=0, plan="free") as poor, server.person(plan="free") as busy:
         agent = await light_agent(chat, busy.id)
         await add_function(server, agent, "conditional", REPLY, keyword="hello")
+        await until_a_minute_lasts()
         for _ in range(5):
             assert (await ask_runtime(busy, agent)).status_code == 200
         async with server.client() as nobody:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from routing.bodies import EXECUTE_BYTES
 from routing.socket.connection import Tempo
+from tests.support.minutes import until_a_minute_lasts
 from tests.support.model import Reply
 from tests.support.raw import exchange, request_head
 from tests.support.refusals import By, Told, hear, look, order, sign_in, told_in_answer
@@ -93,6 +94,7 @@ async def ordering_twice(scenes: Scenes, by: By) -> AsyncIterator[Asking]:
 
 async def ordering_beyond_the_plan(scenes: Scenes, by: By) -> AsyncIterator[Asking]:
     async with somebody(scenes, plan="free") as (server, person):
+        await until_a_minute_lasts()
         for _ in range(5):
             await person.ended()
         yield server, partial(order, by, server, person)
