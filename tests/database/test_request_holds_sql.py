@@ -40,6 +40,7 @@ async def test_a_released_key_is_known_by_its_charge_of_nothing(sql: Sql) -> Non
 async def test_a_request_whose_price_changes_between_its_tries_is_held_for_once(sql: Sql, key: str) -> None:
     user = await sql.user(balance=10)
     await sql.hold(user, 4, key)
+    await sql.submit(user, key="k", hold=0)
 
     dearer = await sql.hold(user, 6, key)
     cheaper = await sql.hold(user, 2, key)
@@ -49,6 +50,21 @@ async def test_a_request_whose_price_changes_between_its_tries_is_held_for_once(
     answers = [(each["is_new"], each["charged"], each["held"]) for each in (dearer, cheaper, after)]
     assert answers == [(False, None, 4), (False, None, 4), (False, 4, 0)]
     assert settled["charged"] == 4
+
+
+async def test_what_paid_for_a_run_pays_for_no_other_once_its_key_is_not_known(sql: Sql) -> None:
+    user = await sql.user(balance=10)
+    await sql.hold(user, 4, "heavy:1:k")
+    await sql.submit(user, key="k", hold=0)
+    await sql.settle(user, "heavy:1:k", 4)
+    while_known = await sql.hold(user, 4, "heavy:1:k")
+    await sql.connection.execute("delete from switchyard.request_keys where user_id = $1", user)
+
+    again = await sql.hold(user, 4, "heavy:1:k")
+    following = await sql.hold(user, 4, "heavy:2:k")
+
+    answers = [(each["is_new"], each["charged"]) for each in (while_known, again, following)]
+    assert answers == [(False, 4), (False, 0), (True, None)]
 
 
 async def test_a_key_of_somebody_elses_choice_holds_what_it_held(sql: Sql) -> None:

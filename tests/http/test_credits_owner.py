@@ -170,6 +170,8 @@ async def test_a_run_the_edge_has_paid_for_or_held_for_is_not_paid_for_here_agai
     if owner is CreditsOwner.CALLER:
         await _edge(chat, person, "hold", key="heavy:1:order-1", amount=3)
         if is_settled:
+            body = person.body(agentId=str(agent))
+            await person.client.post(EXECUTE, json=body, headers=KEY)
             await _edge(chat, person, "settle", key="heavy:1:order-1", amount=3)
 
     answer = await ask_runtime(person, agent, headers=KEY)
@@ -217,6 +219,21 @@ async def test_a_key_is_joined_and_charged_as_it_was_though_the_price_has_change
 
     assert again.json() == first.json()
     assert await ledger(chat.server, person) == ([] if owner is CreditsOwner.OFF else PAID)
+
+
+async def test_a_key_that_is_not_known_any_more_begins_another_run_which_is_charged_too(
+    chat: ChatServer, owner: CreditsOwner, person: Person
+) -> None:
+    agent = await heavy(chat, person)
+    first = await ask_runtime(person, agent, headers=KEY)
+    # As after 90 days.
+    await chat.server.sql.execute("delete from switchyard.request_keys where user_id = $1", person.id)
+
+    answers = [await ask_runtime(person, agent, headers=KEY) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json() != first.json()
+    assert await ledger(chat.server, person) == ([] if owner is CreditsOwner.OFF else PAID * 2)
 
 
 async def test_a_light_answer_that_failed_is_given_at_the_price_of_the_next_try(
