@@ -50,4 +50,6 @@ class PoisonAgent:
                 line = "all work and no play makes a dull log\n" * 1_000
                 for _ in range(PRINTED_BYTES // len(line)):
                     sys.stdout.write(line)
+                    # A slow disk would make it one that loops.
+                    await asyncio.sleep(0)
         return Answer(response="printed", output={})
