@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from foundation.errors import InsufficientCredits, InternalError, KeyConflict, RunNotFound
 from foundation.ids import new_run_id
 from tests.properties.accounts import KEYS, USERS, LifeOfAccounts
-from tests.properties.model import TERMINAL, Run
+from tests.properties.model import MAX_ATTEMPTS, TERMINAL, Run
 from tests.properties.talk import Talk
 from tests.support.sql import Claim, chunks
 
@@ -83,7 +83,9 @@ class LifeOfRuns(LifeOfAccounts):
 
     @rule(worker=WORKERS, limit=st.integers(1, 3))
     def claim(self, worker: str, limit: int) -> None:
-        waiting = [run for run in self._runs.values() if run.status == "queued"]
+        held = [run for run in self._runs.values() if (run.status, run.worker) == ("running", worker)]
+        most_losses = MAX_ATTEMPTS - 1 - max((run.losses for run in held), default=0)
+        waiting = [run for run in self._runs.values() if run.status == "queued" and run.losses <= most_losses]
         suspects = {str(run.id) for run in waiting if run.is_suspect}
         claims = self._do(self._sql.claim(worker, limit=limit))
         most = min(limit, len(waiting))
@@ -92,6 +94,7 @@ class LifeOfRuns(LifeOfAccounts):
             claim["run_id"] for claim in claims if claim["run_id"] in suspects
         }
         assert len(claims) == 1 or suspects.isdisjoint(claim["run_id"] for claim in claims)
+        assert {claim["run_id"] for claim in claims} <= {str(run.id) for run in waiting}
         for claim in claims:
             self._given(worker, claim)
 

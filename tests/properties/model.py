@@ -81,6 +81,11 @@ class Run:
         """The next loss would end it, so it is claimed with nothing beside it."""
         return self.attempts >= MAX_ATTEMPTS - 1
 
+    @property
+    def losses(self) -> int:
+        """Workers it has lost since its last step."""
+        return self.attempts - (self.status == "running") if self.attempts else 0
+
     def claimed(self, worker: str, token: str) -> None:
         assert self.status == "queued"
         self.status, self.worker, self.token, self.is_expired = "running", worker, token, False

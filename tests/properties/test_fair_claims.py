@@ -103,8 +103,8 @@ def test_the_oldest_whose_turn_it_is_gets_the_slot(shared: Talk) -> None:
             "group by k having count(*) >= c_most)",
             "array[]::text[]",
         ),
-        ("r := switchyard.oldest_waiting(v_spent, v_full);", "null;"),
-        ("r := switchyard.oldest_waiting(v_spent, c_nobody);", "null;"),
+        ("r := switchyard.oldest_waiting(v_spent, v_full, v_losses);", "null;"),
+        ("r := switchyard.oldest_waiting(v_spent, c_nobody, v_losses);", "null;"),
     ],
 )
 def test_without_a_part_of_the_law_somebody_is_shut_out(fresh: Talk, fair: str, unfair: str) -> None:
