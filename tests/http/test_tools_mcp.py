@@ -26,7 +26,9 @@ from tests.support.mcp_server import (
 
 CALL = Call(key="run:1:call:1", spend=lambda _: None)
 TOKEN = "Bearer very-secret-token"
-SHORT = McpLimits(connect_s=1.0, call_s=1.0)
+USUAL = McpLimits()
+# Where an answer is waited for in vain; a busy machine takes a second for one that comes.
+SHORT = McpLimits(connect_s=3.0, call_s=3.0)
 GENERATIONS = pytest.mark.parametrize("generation", ["modern", "legacy"])
 
 
@@ -69,7 +71,7 @@ async def opened(
     outbound: Outbound,
     *,
     memory: Memory | None = None,
-    limits: McpLimits = SHORT,
+    limits: McpLimits = USUAL,
     **entry: Json,
 ) -> AsyncIterator[Mapping[str, Tool]]:
     """The host's tools by the server's names."""
@@ -329,10 +331,10 @@ async def test_a_cancelled_run_ends_its_session(host: McpHost, outbound: Outboun
 
 
 async def test_a_slow_call_fails_and_the_session_goes_on(legacy: McpHost, outbound: Outbound) -> None:
-    limits = McpLimits(connect_s=5, call_s=1)
+    limits = McpLimits(connect_s=5, call_s=3)
 
     async with opened(legacy, outbound, limits=limits) as tools:
-        with pytest.raises(ToolFailed, match="did not answer within 1 s"):
+        with pytest.raises(ToolFailed, match="did not answer within 3 s"):
             await tools["wait"].call({"seconds": 30}, CALL)
         assert await tools["echo"].call({"text": "hi"}, CALL) == "hi"
 
@@ -443,7 +445,7 @@ async def test_an_endless_stream_fails_the_call(outbound: Outbound) -> None:
         for _ in range(100_000):
             await event({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info"}})
 
-    await _fails(on_call, outbound, saying="did not answer within|broke off")
+    await _fails(on_call, outbound, saying="did not answer within|broke off", limits=SHORT)
 
 
 async def test_a_stream_that_breaks_off_for_ever_is_not_resumed_for_ever(outbound: Outbound) -> None:
@@ -452,9 +454,9 @@ async def test_a_stream_that_breaks_off_for_ever_is_not_resumed_for_ever(outboun
         await send({"type": "http.response.start", "status": 200, "headers": lines})
         await send({"type": "http.response.body", "body": b"id: 1\nretry: 0\ndata:\n\n"})
 
-    host = await _fails(on_call, outbound, saying="did not answer within|broke off")
+    host = await _fails(on_call, outbound, saying="did not answer within|broke off", limits=SHORT)
 
-    assert len([each for each in host.seen if each.verb == "GET"]) < 10
+    assert len([each for each in host.seen if each.verb == "GET"]) < 30
 
 
 async def test_garbage_fails_the_call(outbound: Outbound) -> None:
@@ -572,7 +574,7 @@ async def test_a_redirect_to_another_place_is_not_followed(
 
 
 async def test_any_public_server_does_not_mean_a_private_one(outbound: Outbound) -> None:
-    servers = McpServers(outbound=outbound, allowed=["*"], limits=SHORT)
+    servers = McpServers(outbound=outbound, allowed=["*"])
     for url in ("https://127.0.0.1/mcp", "https://localhost/mcp", "https://169.254.169.254/mcp"):
         with pytest.raises(ToolFailed, match="could not be asked"):
             async with servers.open([{"type": "mcp", "name": "x", "url": url}], remember=Memory()):
@@ -604,11 +606,7 @@ async def test_a_list_without_end_is_left_in_the_middle(outbound: Outbound) -> N
         page = {"tools": [tool(f"t{pages}")], "nextCursor": f"p{pages}"}
         await answer(send, message, result=LISTED | page)
 
-    # Sixteen answers, and the library's import before the first, may take longer than a second.
-    async with (
-        serve_script(_listing(on_list)) as host,
-        opened(host, outbound, limits=McpLimits(call_s=10)) as tools,
-    ):
+    async with serve_script(_listing(on_list)) as host, opened(host, outbound) as tools:
         assert len(tools) == pages == 16
 
 
@@ -681,7 +679,7 @@ async def test_servers_are_listed_at_the_same_time(outbound: Outbound) -> None:
 
     async with AsyncExitStack() as serving:
         hosts = [await serving.enter_async_context(serve_script(_listing(on_list))) for _ in range(3)]
-        servers = McpServers(outbound=outbound, allowed=[host.origin for host in hosts], limits=SHORT)
+        servers = McpServers(outbound=outbound, allowed=[host.origin for host in hosts])
         async with servers.open(_rows(hosts), remember=Memory()) as tools:
             assert [each.name for each in tools] == ["s0__go", "s1__go", "s2__go"]
 
@@ -774,8 +772,9 @@ async def _call(tool: Tool, arguments: dict[str, Json]) -> Json:
     return await tool.call(arguments, CALL)
 
 
-async def _fails(on_call: Script, outbound: Outbound, *, saying: str) -> McpHost:
-    async with serve_script(offering(tool("go"), on_call=on_call)) as host, opened(host, outbound) as tools:
+async def _fails(on_call: Script, outbound: Outbound, *, saying: str, limits: McpLimits = USUAL) -> McpHost:
+    script = offering(tool("go"), on_call=on_call)
+    async with serve_script(script) as host, opened(host, outbound, limits=limits) as tools:
         with pytest.raises(ToolFailed, match=saying):
             await tools["go"].call({}, CALL)
     return host
