@@ -1,7 +1,7 @@
 -- Runs that were lost and have journaled no step since are kept apart, as any of them may be what ends its worker: two
--- are executed by one worker only if together they have lost fewer than three. What was claimed alone because the next
--- loss would end it was joined by another of its sort after 5 s; on a busy machine the worker went down later than that,
--- and the innocent one was taken for poison. A run that was never lost is kept from nobody.
+-- are executed by one worker only if together they have lost fewer than three. That the next loss would end one keeps
+-- everything from it for 5 s, and a busy machine may take longer to go down: another of its sort, put beside it then, would
+-- be taken for poison with it. A run that was never lost is kept from nobody.
 
 drop function switchyard.oldest_waiting(text[], uuid[]);
 drop function switchyard.oldest_behind(text[], uuid[]);

@@ -13,7 +13,7 @@ from tests.support.sql import Sql
 
 
 @pytest.fixture(autouse=True)
-async def _still(sql: Sql) -> None:
+async def _still() -> None:
     await until_a_minute_lasts()
 
 
